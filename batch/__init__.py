@@ -1,0 +1,1 @@
+"""Thousands of runs: a durable queue. See docs/batch.md."""

@@ -1,0 +1,58 @@
+"""What can go wrong with durable state.
+
+CheckpointError
+├── StoreError
+│   ├── StoreUnavailable     no answer within the deadline, after retries
+│   ├── StoreDenied          credentials or permissions
+│   ├── StoreFull            no space, or a quota
+│   └── ObjectMissing        no object under that key
+├── DamagedError             bytes that do not match their checksum
+├── IncompleteError          a saved state that does not cover what is asked of it
+├── FencedError              another, newer attempt owns the run: stop
+├── ArenaError               shared memory: too small, or not ours
+└── KeeperError              the keeper process does not answer
+"""
+
+
+class CheckpointError(Exception):
+    """Base of all errors of this package."""
+
+
+class StoreError(CheckpointError):
+    """A call to the store failed."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - named for the state of the store
+    """The store gave no answer within the deadline, after retries."""
+
+
+class StoreDenied(StoreError):  # noqa: N818
+    """The store refused: credentials or permissions."""
+
+
+class StoreFull(StoreError):  # noqa: N818
+    """No space, or a quota is used up."""
+
+
+class ObjectMissing(StoreError):  # noqa: N818
+    """There is no object under that key."""
+
+
+class DamagedError(CheckpointError):
+    """Stored bytes do not match their checksum."""
+
+
+class IncompleteError(CheckpointError):
+    """The saved state does not cover what is asked of it."""
+
+
+class FencedError(CheckpointError):
+    """A newer attempt owns the run; this one must stop and may not commit."""
+
+
+class ArenaError(CheckpointError):
+    """Shared memory is too small, or its content is not ours."""
+
+
+class KeeperError(CheckpointError):
+    """The keeper process does not answer."""

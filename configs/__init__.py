@@ -1,0 +1,1 @@
+"""What a user writes: YAML groups, the tree they compose into, and the fingerprint of a run."""

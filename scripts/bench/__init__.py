@@ -1,0 +1,1 @@
+"""One small harness for every benchmark: ours and the peer interleaved in one run."""
