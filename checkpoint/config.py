@@ -11,8 +11,10 @@ class CheckpointConfig:
 
     url: str | None = field(
         default=None,
-        metadata={"help": "folder or URL (s3://bucket/prefix, gs://, az://, any fsspec URL); the run's name is "
-                          "appended. None: `checkpoints` in the run folder"},
+        metadata={
+            "help": "folder or URL (s3://bucket/prefix, gs://, az://, any fsspec URL); the run's name is "
+            "appended. None: `checkpoints` in the run folder"
+        },
     )
     storage_options: Mapping[str, Any] = field(
         default_factory=dict, metadata={"help": "passed to the store's client, for example endpoint and region"}

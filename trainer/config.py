@@ -20,9 +20,7 @@ class RunConfig:
         metadata={"min": 1, "help": "samples per rank and forward pass; None: no gradient accumulation"},
     )
     seed: int = field(default=0, metadata={"min": 0})
-    evaluate_every_steps: int | None = field(
-        default=None, metadata={"min": 1, "help": "None: only at the end"}
-    )
+    evaluate_every_steps: int | None = field(default=None, metadata={"min": 1, "help": "None: only at the end"})
 
 
 @dataclass(frozen=True, kw_only=True)

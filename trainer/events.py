@@ -1,0 +1,65 @@
+"""The append-only event log of a run: one JSON object a line, one write per event."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+Observer = Callable[[Event], None]
+
+
+class EventLog:
+    """Appends events of one process to a file that all processes of the run share.
+
+    Each event is one `write` to a descriptor in append mode, so that lines of several processes do not mix and
+    a process killed at any moment leaves whole lines behind it (a torn last line is skipped by readers).
+    """
+
+    def __init__(self, path: Path, *, run: str, rank: int | None = None, **always: Any) -> None:
+        self._always = {"run": run, "rank": rank, **always}
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def write(self, event: str, **fields: Any) -> Event:
+        """Append one event and return it. `time_s` is epoch seconds; floats keep full precision."""
+        line: Event = {"event": event, "time_s": time.time(), **self._always, **fields}
+        os.write(self._descriptor, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        return line
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+def read_events(path: Path, offset_bytes: int = 0) -> Iterator[tuple[Event, int]]:
+    """Yield each complete event after `offset_bytes`, with the offset behind it.
+
+    Stops at an unfinished last line, so that a follower can call again with the last offset. Lines that are not
+    JSON (the torn end of a killed writer, glued to the next line) are skipped.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset_bytes)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset_bytes += len(line)
+            event = _parse(line)
+            if event is not None:
+                yield event, offset_bytes
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def metrics_of(event: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of an `evaluation` event."""
+    return {str(name): float(value) for name, value in event.get("metrics", {}).items()}

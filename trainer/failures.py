@@ -1,0 +1,41 @@
+"""What a worker's end means, as values that cross process borders. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Whose fault the end of a worker was; each cause has a retry budget of its own."""
+
+    INFRASTRUCTURE = "infrastructure"
+    PREEMPTION = "preemption"
+    OUT_OF_MEMORY = "out_of_memory"
+    USER_CODE = "user_code"
+    PERMANENT = "permanent"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The end of one worker: rank, cause, one line of what happened, the step it was at, and its traceback.
+
+    `fingerprint` identifies the fault: equal for the same exception raised at the same place.
+    """
+
+    rank: int
+    cause: Cause
+    message: str
+    step: int | None = None
+    traceback: str = ""
+    fingerprint: str = ""
+
+
+_SEVERITY = (Cause.PERMANENT, Cause.PREEMPTION, Cause.OUT_OF_MEMORY, Cause.USER_CODE, Cause.INFRASTRUCTURE)
+
+
+def root_cause(failures: list[Failure]) -> Failure:
+    """Return the failure that explains the others when several ranks end at once.
+
+    Ranks that lost a peer are not in the list. A preemption explains crashes around it; an exception in user code
+    explains a neighbour that died of the abort.
+    """
+    return min(failures, key=lambda failure: (_SEVERITY.index(failure.cause), failure.rank))
