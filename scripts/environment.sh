@@ -29,8 +29,8 @@ fail() {
 interrupted() {
     trap '' INT TERM HUP
     if [[ -n $pip_pid ]]; then
-        kill -TERM -- "-$pip_pid" 2>/dev/null
-        wait "$pip_pid" 2>/dev/null
+        kill -TERM -- "-$pip_pid" 2>/dev/null || true
+        wait "$pip_pid" 2>/dev/null || true
     fi
     [[ -t 2 ]] && printf '\n' >&2
     say "interrupted; call again to go on"
@@ -39,14 +39,18 @@ interrupted() {
 
 # Sets $interpreter, or ends the script saying what was found and what is needed.
 find_python() {
-    local name path version found="" without_venv=""
-    for name in ${OSTINATO_PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    local names=(python3 python3.13 python3.12 python3.11) name path version found="" without_venv=""
+    [[ -z ${OSTINATO_PYTHON:-} ]] || names=("$OSTINATO_PYTHON")
+    for name in "${names[@]}"; do
         path=$(command -v "$name") || continue
         # A pyenv shim exists for versions that are not selected, and fails.
         version=$("$path" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue
         case $version in
             3.11.* | 3.12.* | 3.13.*) ;;
-            *) found+="${found:+, }$version ($path)" && continue ;;
+            *)
+                found+="${found:+, }$version ($path)"
+                continue
+                ;;
         esac
         if "$path" -c 'import ensurepip, venv' 2>/dev/null; then
             interpreter=$path
@@ -146,24 +150,26 @@ watch_pip() {
 
 # Ends the script with the one line that explains pip's output best.
 explain_pip_failure() {
-    local unreachable reason
-    unreachable='Connection refused|timed out|Temporary failure in name resolution|Name or service not known'
-    unreachable+='|Network is unreachable|No route to host|ProxyError|SSLError|Connection reset|Max retries exceeded'
+    local reason network
+    network='Connection refused|timed out|Temporary failure in name resolution|Name or service not known|ProxyError'
+    network+='|Network is unreachable|No route to host|SSLError|Connection reset|Max retries exceeded'
     if grep -q 'No space left on device' "$pip_log"; then
         fail "disk full while installing into $venv (or in \$TMPDIR); make room and call again"
     fi
-    if reason=$(grep -oE "$unreachable" "$pip_log" | tail -n 1) && [[ -n $reason ]]; then
+    # Told not to retry, pip keeps the network's error to itself and finds no version of anything.
+    if reason=$(grep -m 1 -oE "$network" "$pip_log" || grep -m 1 -oE '[^ ]+ \(from versions: none\)' "$pip_log"); then
         rm -f "$unfinished"  # pip downloads everything before it installs anything: .venv is still whole
         fail "the package registry cannot be reached ($reason): check the network, the proxy settings and PIP_INDEX_URL;" \
             "calling again resumes"
     fi
-    reason=$(grep '^ *ERROR' "$pip_log" | tail -n 1)
+    reason=$(grep -oE 'ERROR: .*' "$pip_log" | tail -n 1) || true
     fail "installing failed: ${reason:-$(tail -n 1 "$pip_log")} (all of it in $pip_log)"
 }
 
 install_packages() {
     local extra=$1 target=$root start_s=$SECONDS status=0
     [[ $extra == dev ]] && target+='[dev]'
+    mkdir -p "$notes"
     say "installing the packages of Ostinato into .venv (torch, DeepSpeed, Ray and others); this takes minutes, once"
     : >"$unfinished"
     set -m  # a process group of its own, so that an interruption reaches what pip has started too
