@@ -26,8 +26,8 @@ ACCELERATORS: Mapping[str, Accelerator] = {
 def choose_accelerator(requested: str, cluster_resources: Mapping[str, float]) -> Accelerator:
     """Return the accelerator for `requested` (`auto` takes the best that the cluster has). Raises DeviceError."""
     if requested == "auto":
-        offered = [kind for kind in ("cuda", "neuron") if cluster_resources.get(ACCELERATORS[kind].ray_resource or "", 0)]
-        return ACCELERATORS[offered[0] if offered else "cpu"]
+        has_resource = [a for a in ACCELERATORS.values() if cluster_resources.get(a.ray_resource or "", 0)]
+        return has_resource[0] if has_resource else ACCELERATORS["cpu"]
     chosen = ACCELERATORS[requested]
     if chosen.ray_resource is not None and not cluster_resources.get(chosen.ray_resource, 0):
         raise DeviceError(

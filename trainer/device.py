@@ -1,6 +1,5 @@
 """The one module that asks which device this process runs on. Written on torch.accelerator."""
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -46,10 +45,9 @@ class Device:
 def open_device(accelerator: Accelerator, *, threads: int) -> Device:
     """Make this process use its device; `threads` is the number of CPU threads of torch.
 
-    Called once per worker process, before DeepSpeed is imported: DeepSpeed reads DS_ACCELERATOR at import.
-    Ray shows each worker only its own accelerators, so the index is always 0. Raises DeviceError.
+    Called once per worker process, whose environment names the accelerator in DS_ACCELERATOR. Ray shows each worker
+    only its own accelerators, so the index is always 0. Raises DeviceError.
     """
-    os.environ["DS_ACCELERATOR"] = accelerator.kind
     torch.set_num_threads(threads)
     if accelerator.kind == "cpu":
         return Device(accelerator, torch.device("cpu"))

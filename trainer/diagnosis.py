@@ -2,8 +2,6 @@
 
 import hashlib
 import traceback
-from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 import torch.distributed as dist
@@ -11,29 +9,9 @@ import torch.distributed as dist
 from checkpoint.errors import CheckpointError, FencedError
 from recipes.errors import RecipeError
 from trainer.errors import NonFiniteLossError, PeerLost, TrainerError
-from trainer.failures import Cause, Failure
+from trainer.failures import Cause, EndKind, Failure, WorkerEnd
 
 _PEER_SIGNS = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused", "gloo")
-
-
-class EndKind(StrEnum):
-    """How a worker's part in a generation ended."""
-
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    PEER_LOST = "peer_lost"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerEnd:
-    """What a worker returns; `failure` is set when it is the one that failed."""
-
-    rank: int
-    kind: EndKind
-    step: int | None = None
-    failure: Failure | None = None
-    metrics: tuple[tuple[str, float], ...] = ()
 
 
 def end_of(error: BaseException, *, rank: int, step: int | None) -> WorkerEnd:

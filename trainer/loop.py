@@ -16,7 +16,7 @@ from trainer.engine import Engine
 from trainer.errors import NonFiniteLossError, RunFolderError
 from trainer.events import EventLog
 from trainer.peers import Peers
-from trainer.plan import RunPlan
+from trainer.plan import Recovery, RunPlan
 from trainer.schedule import learning_rate
 
 
@@ -31,9 +31,10 @@ class LoopEnd:
 
 @dataclass(slots=True)
 class Control:
-    """What others ask of the loop; set from another thread, read once per step."""
+    """What passes between the loop and the other threads of its process."""
 
     stop: threading.Event = field(default_factory=threading.Event)
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Loop:
     peers: Peers
     events: EventLog
     control: Control
+    recovery: Recovery | None = None
 
     def run(self, first_step: int) -> LoopEnd:
         """Train from `first_step` to the end of the run. Called by every rank; collective and blocking."""
@@ -65,9 +67,11 @@ class Loop:
             lr = learning_rate(plan.optim, step, plan.run.steps)
             grad_norm = self.engine.step(lr)
             agreed = self.peers.agree(values, stop=self.control.stop.is_set())
-            step += 1
+            self.control.step = step = step + 1
             _guard(step, agreed.loss, grad_norm)
             self._report_step(step, agreed.loss, lr, grad_norm, started_s)
+            if self.recovery is not None and step == first_step + 1:
+                self._report_recovery(first_step, self.recovery)
             self._keep(step)
             if agreed.stop:
                 self._make_durable(step)
@@ -132,6 +136,15 @@ class Loop:
                 grad_norm=grad_norm,
                 step_s=seconds,
                 samples_per_s=self.plan.run.global_batch / seconds,
+            )
+
+    def _report_recovery(self, restored_step: int, recovery: Recovery) -> None:
+        if self.peers.rank == 0:
+            self.events.write(
+                "recovered",
+                step=restored_step,
+                seconds=time.time() - recovery.failed_s,
+                steps_lost=max(0, recovery.step_reached - restored_step),
             )
 
     def _report_saves(self, reports: list[SaveReport]) -> None:

@@ -1,6 +1,5 @@
 """The process group of one generation, and the one collective that the step loop adds to training."""
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from trainer.device import Device
+from trainer.plan import Assignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +20,13 @@ class Agreed:
     loss: float
     stop: bool
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether the loss is a number; the same answer on every rank."""
-        return math.isfinite(self.loss)
-
 
 class Peers:
     """The ranks of this generation. Collective methods block until every rank calls them, or raise on a dead peer."""
 
-    def __init__(self, rank: int, world_size: int, device: Device) -> None:
+    def __init__(self, rank: int, world_size: int) -> None:
         self.rank = rank
         self.world_size = world_size
-        self._device = device
 
     def agree(self, losses: list[torch.Tensor], *, stop: bool) -> Agreed:
         """Average `losses` (one scalar per micro-batch) over micro-batches and ranks; stop if any rank wants to."""
@@ -57,25 +51,20 @@ def _own_address() -> str:
 
 
 @contextmanager
-def joined(
-    *, rank: int, world_size: int, host: str, port: int, generation: int, device: Device, timeout_s: float
-) -> Iterator[Peers]:
+def joined(assignment: Assignment, *, device: Device, timeout_s: float) -> Iterator[Peers]:
     """Join the default process group of a generation; leave it at the end, also when a peer died.
 
     Called by every rank of the generation; blocks until all have joined or `timeout_s` has passed.
     """
-    addresses = {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
-    os.environ.update(RANK=str(rank), LOCAL_RANK="0", WORLD_SIZE=str(world_size), **addresses)
+    rank, world_size = assignment.rank, assignment.world_size
+    host, port = assignment.store_host, assignment.store_port
+    os.environ.update(RANK=str(rank), LOCAL_RANK="0", WORLD_SIZE=str(world_size))
+    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port))
     timeout = timedelta(seconds=timeout_s)
     store = dist.TCPStore(host, port, is_master=False, timeout=timeout, wait_for_workers=False)
-    dist.init_process_group(
-        device.backend,
-        store=dist.PrefixStore(f"generation-{generation}", store),
-        rank=rank,
-        world_size=world_size,
-        timeout=timeout,
-    )
+    prefixed = dist.PrefixStore(f"generation-{assignment.generation}", store)
+    dist.init_process_group(device.backend, store=prefixed, rank=rank, world_size=world_size, timeout=timeout)
     try:
-        yield Peers(rank, world_size, device)
+        yield Peers(rank, world_size)
     finally:
         dist.destroy_process_group()
