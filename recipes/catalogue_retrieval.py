@@ -1,7 +1,9 @@
 """How well a model finds names by picture and pictures by name, on what it was not trained on.
 
 Metrics are named `set/locale/direction_rK`, with `mean` for the mean over locales; beside them stand
-`chance/set/rK` and `n/set`, the number of entities searched among (the mean over vendors, which lack some). The sets:
+`chance/set/rK` and `n/set`, the number of entities searched among (the mean over vendors, which lack some).
+
+Only base forms are searched: the skin tones of one gesture share their name but for two words. The sets:
 
 - `heldout`: entities never trained on, without flags, drawn by the vendors trained on. The headline.
 - `heldout_new_vendor`: the same entities, drawn by vendors held out from training.
@@ -33,9 +35,10 @@ class CatalogueRetrieval:
         self._locales = config.locales
         trained = [vendor for vendor in records.vendors if vendor in config.vendors]
         new = [vendor for vendor in records.vendors if vendor not in config.vendors]
-        seen = [entity for entity in records.entities if not entity.held_out]
-        heldout = [entity for entity in records.entities if entity.held_out and not entity.is_flag]
-        flags = [entity for entity in records.entities if entity.held_out and entity.is_flag]
+        concepts = [entity for entity in records.entities if entity.code == entity.base]
+        seen = [entity for entity in concepts if not entity.held_out]
+        heldout = [entity for entity in concepts if entity.held_out and not entity.is_flag]
+        flags = [entity for entity in concepts if entity.held_out and entity.is_flag]
         self._sets: dict[str, tuple[list[Entity], list[str]]] = {
             "heldout": (heldout, trained),
             "heldout_new_vendor": (heldout, new),

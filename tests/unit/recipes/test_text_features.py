@@ -5,7 +5,7 @@ from recipes.text_features import MAX_BYTES, byte_features, ngram_features, word
 
 
 def test_ngrams_of_a_text_do_not_depend_on_its_neighbours() -> None:
-    texts = ["grinning face", "", "顔文字", "Grinning  FACE"]
+    texts = ["grinning face", "", "顔文字", "Grinning: FACE,"]
     together = ngram_features(texts)
     assert together["ngram_offsets"].shape == (4,)
     bounds = [*together["ngram_offsets"].tolist(), len(together["ngrams"])]
@@ -48,3 +48,9 @@ def test_bytes_are_padded_lowered_and_cut() -> None:
     assert found[0, :3].tolist() == [ord("a"), ord("b"), 0]
     assert bytes(found[1, :2].tolist()).decode() == "é"
     assert byte_features(["Ab", "abcde"])["text_bytes"].shape == (2, 8)
+
+
+def test_marks_stay_in_their_words() -> None:
+    for text in ("हँसता", "keycap: #", "ไทย"):
+        word = text.split()[-1]
+        assert ngram_features([text])["ngrams"][-1] == word_ngrams(word)[-1]
