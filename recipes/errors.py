@@ -10,9 +10,14 @@ RecipeError
 │   ├── UnknownChoiceError     a locale or vendor that the catalogue does not have
 │   └── NothingToTrainError    the chosen vendors and locales leave no sample
 ├── RecordCacheError           the local cache of decoded records: not writable, too small, or locked for too long
-└── BuildError
-    ├── PackagesError          npm is missing, the registry does not answer, or a package is not as expected
-    └── RenderError            a picture that cannot be decoded
+├── BuildError
+│   ├── PackagesError          npm is missing, the registry does not answer, or a package is not as expected
+│   └── RenderError            a picture that cannot be decoded
+├── CombinationError           a recipe, a model and data that do not fit together
+└── TargetError                a `_target_` of the user
+    ├── TargetMissingError     no such module, or nothing of that name in it
+    ├── TargetRaisedError      importing, building or calling it raised
+    └── TargetTypeError        what it gave is not what is needed
 """
 
 
@@ -66,3 +71,23 @@ class PackagesError(BuildError):
 
 class RenderError(BuildError):
     """A picture cannot be decoded."""
+
+
+class CombinationError(RecipeError):
+    """The recipe, model and data sections do not fit together."""
+
+
+class TargetError(RecipeError):
+    """A `_target_` of the user cannot be used."""
+
+
+class TargetMissingError(TargetError):
+    """There is no such module, or nothing of that name in it."""
+
+
+class TargetRaisedError(TargetError):
+    """Importing, building or calling the target raised."""
+
+
+class TargetTypeError(TargetError):
+    """The target gave something other than what is needed there."""
