@@ -9,6 +9,7 @@ CheckpointError
 ├── DamagedError             bytes that do not match their checksum
 ├── IncompleteError          a saved state that does not cover what is asked of it
 ├── FencedError              another, newer attempt owns the run: stop
+├── AdapterError             an engine whose state cannot be named slice by slice
 ├── ArenaError               shared memory: too small, or not ours
 └── KeeperError              the keeper process does not answer
 """
@@ -48,6 +49,10 @@ class IncompleteError(CheckpointError):
 
 class FencedError(CheckpointError):
     """A newer attempt owns the run; this one must stop and may not commit."""
+
+
+class AdapterError(CheckpointError):
+    """The training engine holds state that cannot be enumerated as named flat slices."""
 
 
 class ArenaError(CheckpointError):

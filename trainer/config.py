@@ -21,6 +21,7 @@ class RunConfig:
     )
     seed: int = field(default=0, metadata={"min": 0})
     evaluate_every_steps: int | None = field(default=None, metadata={"min": 1, "help": "None: only at the end"})
+    record_samples: bool = field(default=False, metadata={"help": "write every step's sample ids to the events"})
 
 
 @dataclass(frozen=True, kw_only=True)

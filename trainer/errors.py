@@ -9,6 +9,7 @@ TrainerError
 │   └── ClusterTooSmall      the resources of the workers cannot be placed
 ├── EngineError              DeepSpeed refused its configuration, or a private attribute that we need is gone
 ├── DeviceError              the accelerator asked for is not there
+├── NonFiniteLossError       the loss or the gradient is not a number
 └── PeerLost                 a collective failed because another rank is gone
 """
 
@@ -47,6 +48,10 @@ class EngineError(TrainerError):
 
 class DeviceError(TrainerError):
     """The accelerator asked for is not there."""
+
+
+class NonFiniteLossError(TrainerError):
+    """The loss or the gradient is not a number; the state from before is intact."""
 
 
 class PeerLost(TrainerError):  # noqa: N818 - the usual name for it

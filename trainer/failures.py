@@ -29,6 +29,26 @@ class Failure:
     fingerprint: str = ""
 
 
+class EndKind(StrEnum):
+    """How a worker's part in a generation ended."""
+
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    PEER_LOST = "peer_lost"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnd:
+    """What a worker returns; `failure` is set when it is the one that failed."""
+
+    rank: int
+    kind: EndKind
+    step: int | None = None
+    failure: Failure | None = None
+    metrics: tuple[tuple[str, float], ...] = ()
+
+
 _SEVERITY = (Cause.PERMANENT, Cause.PREEMPTION, Cause.OUT_OF_MEMORY, Cause.USER_CODE, Cause.INFRASTRUCTURE)
 
 

@@ -1,5 +1,6 @@
 """Everything a run needs, as one value that crosses process borders."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,3 +30,35 @@ class RunPlan:
     def batch_plan(self) -> BatchPlan:
         """Return the batch arithmetic. Raises BatchError."""
         return plan_batch(self.run.global_batch, self.run.micro_batch, self.cluster.workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a generation recovers from: when the failure was noticed (epoch seconds), and the last step in the log."""
+
+    failed_s: float
+    step_reached: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One rank's part in one generation of an attempt; `fence` is the attempt's number in the store."""
+
+    rank: int
+    world_size: int
+    generation: int
+    fence: int
+    store_host: str
+    store_port: int
+    recovery: Recovery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. Exit codes: 0 finished, 1 failed, 75 interrupted and resumable (BSD's EX_TEMPFAIL)."""
+
+    state: str
+    exit_code: int
+    step: int | None = None
+    reason: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)

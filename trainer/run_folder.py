@@ -115,6 +115,19 @@ class RunFolder:
                 return
             time.sleep(poll_s)
 
+    def request_stop(self, *, now: bool = False) -> None:
+        """Ask the supervisor to end the run: after the step and a save, or at once. Returns before it has."""
+        _replace(self.path / "stop.json", {"when": "now" if now else "saved"})
+
+    def stop_request(self) -> str | None:
+        """Return `saved` or `now` when someone asked for the end of the run, else None."""
+        path = self.path / "stop.json"
+        return str(self._read("stop.json")["when"]) if path.exists() else None
+
+    def clear_stop_request(self) -> None:
+        """Forget a request that was meant for an earlier attempt."""
+        (self.path / "stop.json").unlink(missing_ok=True)
+
     def log_paths(self) -> list[Path]:
         """Return the log files, sorted by name."""
         return sorted(self.logs_path.glob("*.log"))

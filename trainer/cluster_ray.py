@@ -1,0 +1,361 @@
+"""Ray: starts or joins a cluster, places workers, notices their death. The only file of the trainer that imports it.
+
+The supervisor is a detached, restartable actor; each worker is an actor in a placement group of its run. The driver
+and the supervisor import neither torch nor DeepSpeed; the workers do, once their actor exists.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from trainer.accelerators import Accelerator, choose_accelerator
+from trainer.config import ClusterConfig
+from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable
+from trainer.failures import Cause, EndKind, Failure, WorkerEnd
+from trainer.plan import Assignment, Outcome, RunPlan
+from trainer.run_folder import RunFolder, WorkerRecord
+from trainer.supervisor import Supervisor
+
+_NAMESPACE = "ostinato"
+_CALL_TIMEOUT_S = 30.0
+_KILL_TIMEOUT_S = 10.0
+_OBJECT_STORE_BYTES = 100 * 2**20
+"""Nothing of ours goes through Ray's object store; its default would take 30 % of the memory."""
+_PACKAGES_FOLDER = Path(__file__).resolve().parent.parent
+
+
+@contextlib.contextmanager
+def connected(config: ClusterConfig) -> Iterator[None]:
+    """Start a Ray of this run's own (`address: local`), which ends with this process, or join one.
+
+    Raises ClusterUnreachable when nothing answers at the address within `connect_timeout_s`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if config.address == "local":
+        _start_local(config)
+    else:
+        _join(config)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_local(config: ClusterConfig) -> None:
+    # On loopback, and with as many CPUs as the workers want: a laptop with two cores may well train four ranks.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    ray.init(
+        address="local",
+        namespace=_NAMESPACE,
+        num_cpus=max(os.cpu_count() or 1, config.workers * config.cpus_per_worker),
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+        logging_level="error",
+    )
+
+
+def _join(config: ClusterConfig) -> None:
+    def connect() -> None:
+        ray.init(
+            address=config.address,
+            namespace=_NAMESPACE,
+            log_to_driver=False,
+            logging_level="error",
+            runtime_env={"working_dir": str(_PACKAGES_FOLDER), "excludes": list(_NOT_UPLOADED)},
+        )
+
+    # ray.init has no deadline of its own: it tries an address that does not answer for minutes.
+    failures: list[BaseException] = []
+    thread = threading.Thread(target=_collect, args=(connect, failures), daemon=True)
+    thread.start()
+    thread.join(config.connect_timeout_s)
+    if thread.is_alive() or failures:
+        why = str(failures[0]) if failures else f"no answer within {config.connect_timeout_s:.0f} s"
+        raise ClusterUnreachable(
+            f"cluster.address = {config.address}: no Ray can be reached there ({why}); start one with "
+            "`ray start --head`, correct the address, or use cluster=local"
+        )
+
+
+_NOT_UPLOADED = (".git", ".venv", "runs", "data", "docs", "tests", "node_modules", "**/__pycache__")
+
+
+def _collect(call: Any, failures: list[BaseException]) -> None:
+    try:
+        call()
+    except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        failures.append(error)
+
+
+class RayCluster:
+    """The Ray that this process is connected to, as the supervisor's Cluster."""
+
+    def start_workers(self, plan: RunPlan, generation: int) -> "RayWorkerGroup":
+        """See Cluster."""
+        _kill_named_workers(plan)
+        accelerator = choose_accelerator(plan.cluster.accelerator, ray.cluster_resources())
+        group = _place(plan, accelerator)
+        actors = [_create_worker(plan, group, accelerator, rank) for rank in range(plan.cluster.workers)]
+        try:
+            described = ray.get([actor.describe.remote() for actor in actors], timeout=plan.cluster.start_timeout_s)
+        except GetTimeoutError:
+            _kill(actors)
+            raise ClusterTooSmall(
+                f"the {len(actors)} workers did not load within cluster.start_timeout_s = "
+                f"{plan.cluster.start_timeout_s:.0f} s; look into {RunFolder(plan.folder).logs_path}"
+            ) from None
+        except (RayActorError, RayTaskError) as error:
+            _kill(actors)
+            raise ClusterError(f"a worker could not be started: {_cause_text(error)}") from error
+        workers = [WorkerRecord(rank, node, pid) for rank, (node, pid) in enumerate(described)]
+        return RayWorkerGroup(actors, workers)
+
+
+class RayWorkerGroup:
+    """The worker actors of one generation."""
+
+    def __init__(self, actors: list[Any], workers: Sequence[WorkerRecord]) -> None:
+        self.workers = workers
+        self._actors = actors
+        self._running: dict[Any, int] = {}
+
+    def open_store(self) -> tuple[str, int]:
+        """See WorkerGroup."""
+        try:
+            host, port = ray.get(self._actors[0].open_store.remote(), timeout=_CALL_TIMEOUT_S)
+        except (RayActorError, RayTaskError, GetTimeoutError) as error:
+            raise ClusterError(f"rank 0 could not open the rendezvous: {_cause_text(error)}") from error
+        return host, port
+
+    def train(self, assignments: Sequence[Assignment]) -> None:
+        """See WorkerGroup."""
+        self._running = {
+            self._actors[assignment.rank].train.remote(assignment): assignment.rank for assignment in assignments
+        }
+
+    def ended(self, timeout_s: float) -> list[WorkerEnd]:
+        """See WorkerGroup."""
+        if not self._running:
+            time.sleep(timeout_s)
+            return []
+        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        return [self._end_of(reference) for reference in ready]
+
+    def request_stop(self) -> None:
+        """See WorkerGroup."""
+        for actor in self._actors:
+            actor.request_stop.remote()
+
+    def kill(self) -> None:
+        """See WorkerGroup."""
+        _kill(self._actors)
+
+    def _end_of(self, reference: Any) -> WorkerEnd:
+        rank = self._running.pop(reference)
+        try:
+            end: WorkerEnd = ray.get(reference)
+        except (RayActorError, RayTaskError) as error:
+            text = _cause_text(error)
+            out_of_memory = "out of memory" in text.lower() or "OOM" in text
+            cause = Cause.OUT_OF_MEMORY if out_of_memory else Cause.INFRASTRUCTURE
+            return WorkerEnd(rank, EndKind.FAILED, None, Failure(rank, cause, f"the process died: {text}"))
+        return end
+
+
+def _cause_text(error: BaseException) -> str:
+    """Return the line of Ray's long explanation that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "exit" in line.lower() or "memory" in line.lower()]
+    return (telling or lines or [type(error).__name__])[0][:300]
+
+
+def _place(plan: RunPlan, accelerator: Accelerator) -> PlacementGroup:
+    """Return the run's placement group, one bundle per rank; made anew when an earlier one has other bundles."""
+    bundle = {"CPU": float(plan.cluster.cpus_per_worker)}
+    if accelerator.ray_resource is not None:
+        bundle[accelerator.ray_resource] = 1.0
+    bundles = [bundle] * plan.cluster.workers
+    name = f"{plan.name}/workers"
+    try:
+        group = ray.util.get_placement_group(name)
+    except ValueError:
+        group = None
+    if group is not None and group.bundle_specs != bundles:
+        remove_placement_group(group)
+        group = None
+    if group is None:
+        group = placement_group(bundles, strategy=plan.cluster.placement, name=name, lifetime="detached")
+    if not group.wait(timeout_seconds=plan.cluster.start_timeout_s):
+        remove_placement_group(group)
+        raise ClusterTooSmall(
+            f"cluster.workers = {plan.cluster.workers}: {bundles[0]} each cannot be placed ({plan.cluster.placement}) "
+            f"within {plan.cluster.start_timeout_s:.0f} s; the cluster has {ray.cluster_resources()}"
+        )
+    return group
+
+
+def _create_worker(plan: RunPlan, group: PlacementGroup, accelerator: Accelerator, rank: int) -> Any:
+    gpus = 1 if accelerator.ray_resource == "GPU" else 0
+    others = {accelerator.ray_resource: 1} if accelerator.ray_resource not in {None, "GPU"} else {}
+    return _WorkerActor.options(  # type: ignore[attr-defined]
+        name=_worker_name(plan, rank),
+        num_cpus=plan.cluster.cpus_per_worker,
+        num_gpus=gpus,
+        resources=others,
+        lifetime="detached",
+        max_restarts=0,
+        scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
+    ).remote(plan, accelerator, rank)
+
+
+def _worker_name(plan: RunPlan, rank: int) -> str:
+    return f"{plan.name}/worker-{rank}"
+
+
+def _kill_named_workers(plan: RunPlan) -> None:
+    """Kill the workers that a dead supervisor of this run left behind."""
+    prefix = f"{plan.name}/worker-"
+    names = [str(actor["name"]) for actor in ray.util.list_named_actors(all_namespaces=True)]
+    left = []
+    for name in (name for name in names if name.startswith(prefix)):
+        with contextlib.suppress(ValueError):  # it ended in between
+            left.append(ray.get_actor(name, namespace=_NAMESPACE))
+    _kill(left)
+
+
+def _kill(actors: list[Any]) -> None:
+    """Kill actors, and return when their names are free: the next generation uses them again."""
+    for actor in actors:
+        ray.kill(actor, no_restart=True)
+    deadline_s = time.monotonic() + _KILL_TIMEOUT_S
+    for actor in actors:
+        while _is_alive(actor) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+
+
+def _is_alive(actor: Any) -> bool:
+    try:
+        ray.get(actor.describe.remote(), timeout=0.2)
+    except ActorUnavailableError:
+        return True
+    except (ActorDiedError, RayActorError):
+        return False
+    except GetTimeoutError:
+        return True
+    return True
+
+
+@ray.remote(concurrency_groups={"control": 1})
+class _WorkerActor:
+    """The process of one rank. Methods of the group `control` answer while `train` blocks."""
+
+    def __init__(self, plan: RunPlan, accelerator: Accelerator, rank: int) -> None:
+        _redirect_output(RunFolder(plan.folder).logs_path / f"rank-{rank}.log")
+        os.environ["DS_ACCELERATOR"] = accelerator.kind
+        os.environ["OSTINATO_NODE_ADDRESS"] = ray.util.get_node_ip_address()
+        sys.path[:0] = [str(Path(folder).resolve()) for folder in plan.cluster.code_folders]
+        # Only now: the driver and the supervisor, which import this file too, stay free of torch and DeepSpeed,
+        # and DeepSpeed reads DS_ACCELERATOR when it is imported.
+        from trainer.worker import Worker  # noqa: PLC0415
+
+        self._worker = Worker(plan, accelerator)
+
+    @ray.method(concurrency_group="control")
+    def describe(self) -> tuple[str, int]:
+        """Return node and process id; answered once the code is loaded."""
+        return ray.util.get_node_ip_address(), os.getpid()
+
+    @ray.method(concurrency_group="control")
+    def open_store(self) -> tuple[str, int]:
+        """See Worker.open_store."""
+        return self._worker.open_store()
+
+    @ray.method(concurrency_group="control")
+    def request_stop(self) -> None:
+        """See Worker.request_stop."""
+        self._worker.request_stop()
+
+    def train(self, assignment: Assignment) -> WorkerEnd:
+        """See Worker.train."""
+        return self._worker.train(assignment)
+
+
+@ray.remote(concurrency_groups={"control": 1})
+class _SupervisorActor:
+    """The process of the supervisor; restarted by Ray when it dies, it takes the run up again from its record."""
+
+    def __init__(self, plan: RunPlan, attempt: int) -> None:
+        _redirect_output(RunFolder(plan.folder).logs_path / "supervisor.log")
+        self._supervisor = Supervisor(plan, attempt, RayCluster())
+
+    def run(self) -> Outcome:
+        """See Supervisor.run."""
+        return self._supervisor.run()
+
+    @ray.method(concurrency_group="control")
+    def stop(self, *, now: bool) -> None:
+        """See Supervisor.stop."""
+        self._supervisor.stop(now=now)
+
+
+class SupervisorHandle:
+    """The driver's end of a supervisor. Must be used inside `connected`."""
+
+    def __init__(self, plan: RunPlan, attempt: int) -> None:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._actor = _SupervisorActor.options(  # type: ignore[attr-defined]
+            name=f"{plan.name}/supervisor",
+            num_cpus=0,
+            lifetime="detached",
+            max_restarts=-1,
+            max_task_retries=-1,
+            scheduling_strategy=here,
+        ).remote(plan, attempt)
+        self._outcome = self._actor.run.remote()
+        self._name = plan.name
+
+    def outcome(self, timeout_s: float) -> Outcome | None:
+        """Return how the attempt ended, or None when it has not within `timeout_s`. Raises ClusterError."""
+        try:
+            outcome: Outcome = ray.get(self._outcome, timeout=timeout_s)
+        except GetTimeoutError:
+            return None
+        except (RayActorError, RayTaskError) as error:
+            raise ClusterError(f"the supervisor of {self._name} failed: {error}") from error
+        return outcome
+
+    def stop(self, *, now: bool) -> None:
+        """Ask for the end of the attempt; returns at once."""
+        self._actor.stop.remote(now=now)
+
+    def close(self) -> None:
+        """End the supervisor's process and give back the run's placement."""
+        ray.kill(self._actor, no_restart=True)
+        with contextlib.suppress(ValueError):
+            remove_placement_group(ray.util.get_placement_group(f"{self._name}/workers"))
+
+
+def _redirect_output(path: Path) -> None:
+    """Append what this process and its libraries print to `path`; where that is not to be had, to a temporary file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError:
+        descriptor, _ = tempfile.mkstemp(prefix="ostinato-", suffix=f"-{path.name}")
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+    os.close(descriptor)

@@ -1,0 +1,61 @@
+"""The one module that asks which device this process runs on. Written on torch.accelerator."""
+
+from dataclasses import dataclass
+
+import torch
+
+from trainer.accelerators import Accelerator
+from trainer.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The device of this process: where tensors live, and the collective backend that reaches the other ranks."""
+
+    accelerator: Accelerator
+    torch_device: torch.device
+
+    @property
+    def backend(self) -> str:
+        """The torch.distributed backend for tensors on this device."""
+        return self.accelerator.backend
+
+    def synchronize(self) -> None:
+        """Block until the device has done what was asked of it."""
+        if self.accelerator.kind != "cpu":
+            torch.accelerator.synchronize(self.torch_device)
+
+    def to(self, value: object) -> object:
+        """Return `value` with every tensor in mappings, lists and tuples moved to the device."""
+        if isinstance(value, torch.Tensor):
+            return value.to(self.torch_device, non_blocking=True)
+        if isinstance(value, dict):
+            return {key: self.to(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.to(item) for item in value)
+        return value
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the most device memory allocated so far, or None where the device does not count it."""
+        if self.accelerator.kind == "cpu":
+            return None
+        return int(torch.get_device_module(self.torch_device).max_memory_allocated())
+
+
+def open_device(accelerator: Accelerator, *, threads: int) -> Device:
+    """Make this process use its device; `threads` is the number of CPU threads of torch.
+
+    Called once per worker process, whose environment names the accelerator in DS_ACCELERATOR. Ray shows each worker
+    only its own accelerators, so the index is always 0. Raises DeviceError.
+    """
+    torch.set_num_threads(threads)
+    if accelerator.kind == "cpu":
+        return Device(accelerator, torch.device("cpu"))
+    current = torch.accelerator.current_accelerator()
+    if current is None or current.type != accelerator.torch_type:
+        raise DeviceError(
+            f"this worker was placed on {accelerator.kind}, but torch sees {current or 'no accelerator'}; "
+            "install the torch build for it, or set cluster.accelerator=cpu"
+        )
+    torch.accelerator.set_device_index(0)
+    return Device(accelerator, torch.device(accelerator.torch_type, 0))
