@@ -1,1 +1,4 @@
-"""What a user writes: YAML groups, the tree they compose into, and the fingerprint of a run."""
+"""What a user writes: YAML groups, the tree they compose into, and the fingerprint of a run.
+
+Start at `configs.compose.compose`; `configs.schema.RunSpec` is what comes out.
+"""
