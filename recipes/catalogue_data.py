@@ -1,6 +1,6 @@
 """Training samples of the catalogue as a pure function of (seed, step)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,7 @@ from recipes.errors import NothingToTrainError
 from recipes.protocol import Batch
 from recipes.records import Records
 from recipes.sample_order import shuffled_draws
-
-Featurize = Callable[[Sequence[str]], Mapping[str, torch.Tensor]]
-"""From texts to the tensors that the text tower reads; the first dimension of each counts texts."""
+from recipes.text_features import Featurize
 
 VARIANT_SHARE = 0.2
 """How often a concept that has skin tones is shown in one of them."""
@@ -60,6 +58,7 @@ class CatalogueData:
         """Raises NothingToTrainError when no concept outside the held-out ones has a picture and a name to train on."""
         self._records = records
         self._config = config
+        self._first_key = (seed << 40) % 2**62
         self._global_batch = global_batch
         self._featurize = featurize
         self._vendors = [records.vendors.index(name) for name in config.vendors]
@@ -78,7 +77,8 @@ class CatalogueData:
         """Return samples `start` to `stop` of the global batch of `step`: n = stop - start of them.
 
         `images` float32 [n, 3, 32, 32] from 0 to 1 after augmentation; `entity` and `group` int64 [n] (samples of one
-        leak group show one concept); what `featurize` makes of the texts, `texts_per_image` for each sample in turn.
+        leak group show one concept); `sample_key` int64 [n], another for each seed and position, to key dropout by;
+        and what `featurize` makes of the texts, `texts_per_image` for each sample in turn.
         A text is a name, keywords, or both, one a line.
         """
         draws = self._slice(step, start, stop)
@@ -88,6 +88,7 @@ class CatalogueData:
             "images": self._images(draws),
             "group": torch.from_numpy(self._records.group_numbers[entities]),
             "entity": torch.from_numpy(entities),
+            "sample_key": torch.arange(start, stop) + (self._first_key + step * self._global_batch),
             **self._featurize(texts),
         }
 

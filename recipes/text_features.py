@@ -23,8 +23,8 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 def ngram_features(texts: Sequence[str]) -> dict[str, torch.Tensor]:
     """Return the hashed byte n-grams of the texts, as torch.nn.EmbeddingBag wants them.
 
-    A text is lower-cased and split at white space and punctuation; each word, between `<` and `>`, gives itself and its byte
-    n-grams of 3, 4 and 6 (after fastText, Bojanowski et al. 2017, arXiv:1607.04606, on bytes).
+    A text is lower-cased and split at white space and punctuation; each word, between `<` and `>`, gives itself and
+    its byte n-grams of 3, 4 and 6 (after fastText, Bojanowski et al. 2017, arXiv:1607.04606, on bytes).
 
     Returns:
         `ngrams`: int64 [total], hashes in [0, 2**32); the tower folds them into its buckets.

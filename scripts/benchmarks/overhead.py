@@ -1,6 +1,7 @@
 """Step time under our supervisor with a snapshot per step, beside the same loop under bare torchrun and DeepSpeed."""
 
 import contextlib
+import itertools
 import os
 import signal
 import statistics
@@ -44,7 +45,7 @@ class Job:
             times = self._times(num_steps + 1, timeout_s)
         finally:
             self._signal(signal.SIGSTOP)
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        return [later - earlier for earlier, later in itertools.pairwise(times)]
 
     def _times(self, count: int, timeout_s: float) -> list[float]:
         deadline_s = time.monotonic() + timeout_s
