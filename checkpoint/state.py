@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     import torch
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 MASTER = "fp32"
 """Kind of the fp32 master weights. Optimizer state has its torch name as kind: `exp_avg`, `exp_avg_sq`, ..."""
