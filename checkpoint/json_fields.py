@@ -21,7 +21,7 @@ def seal(format_name: str, version: int, body: Mapping[str, Any]) -> bytes:
     return json.dumps(envelope, separators=(",", ":")).encode() + b"\n" + line + b"\n"
 
 
-def unseal(data: bytes, format_name: str, version: int, where: str) -> Any:  # noqa: ANN401 - any JSON
+def unseal(data: bytes, format_name: str, version: int, where: str) -> Any:
     """Return the body of a stored object; `where` names it in errors.
 
     Raises DamagedError when it is not whole, FormatError when another version of the program wrote it.
@@ -51,7 +51,7 @@ def unseal(data: bytes, format_name: str, version: int, where: str) -> Any:  # n
 class Fields:
     """One JSON object whose fields are exactly `names`. Accessors raise DamagedError on a wrong type."""
 
-    def __init__(self, value: Any, names: tuple[str, ...], where: str) -> None:  # noqa: ANN401 - any JSON
+    def __init__(self, value: Any, names: tuple[str, ...], where: str) -> None:
         self.where = where
         if not isinstance(value, dict) or set(value) != set(names):
             found = sorted(value) if isinstance(value, dict) else type(value).__name__

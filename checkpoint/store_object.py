@@ -171,7 +171,7 @@ class ObjectStore:
             options["client_kwargs"] = {"region_name": self._options["region"]}
         return FsspecStore(self.url, options).abort_uploads(older_than_s)
 
-    def _open(self, timeout_s: float, retry_timeout_s: float, max_retries: int) -> Any:  # noqa: ANN401 - a Rust class
+    def _open(self, timeout_s: float, retry_timeout_s: float, max_retries: int) -> Any:
         config: Any = self._options
         client: Any = {
             "allow_http": self._allow_http,

@@ -67,7 +67,7 @@ def _callable(config: TargetConfig, label: str) -> Callable[..., Any]:
     return target  # type: ignore[no-any-return] # a callable of any signature
 
 
-def _import(module_path: str, label: str) -> Any:  # noqa: ANN401 - a module's attributes have any type
+def _import(module_path: str, label: str) -> Any:
     try:
         return importlib.import_module(module_path)
     except ModuleNotFoundError as error:
@@ -81,6 +81,6 @@ def _import(module_path: str, label: str) -> Any:  # noqa: ANN401 - a module's a
         raise TargetRaisedError(f"{label}: importing {module_path} raised {type(error).__name__}: {error}") from error
 
 
-def _public(module: Any) -> str:  # noqa: ANN401
+def _public(module: Any) -> str:
     names = [name for name in vars(module) if not name.startswith("_")]
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "no public names"
