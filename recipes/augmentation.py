@@ -1,10 +1,10 @@
-"""Light image augmentation: a small rotation, scaling and shift. Never a flip: arrows, clocks and letters have sides."""
+"""Light image augmentation: a small rotation, scaling and shift. Never a flip: arrows and letters have sides."""
 
 import math
 from typing import Final
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 MAX_ROTATION: Final = math.radians(6.0)
 MAX_SCALING: Final = 0.15
@@ -34,4 +34,4 @@ def warp(images: torch.Tensor, affine: torch.Tensor) -> torch.Tensor:
     y = ((2 * torch.arange(height) + 1) / height - 1)[None, :, None]
     m = affine[:, :, None, None]
     grid = torch.stack([m[:, 0] * x + m[:, 1] * y + m[:, 2], m[:, 3] * x + m[:, 4] * y + m[:, 5]], dim=-1)
-    return 1 - F.grid_sample(1 - images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return 1 - functional.grid_sample(1 - images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

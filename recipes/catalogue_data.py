@@ -47,7 +47,13 @@ class CatalogueData:
     """
 
     def __init__(
-        self, records: Records, config: CatalogueDataConfig, *, seed: int, global_batch: int, featurize: Featurize
+        self,
+        records: Records,
+        config: CatalogueDataConfig,
+        *,
+        seed: int,
+        global_batch: int,
+        featurize: Featurize,
     ) -> None:
         """Raises NothingToTrainError when no concept outside the held-out ones has a picture and a name to train on."""
         self._records = records
@@ -71,9 +77,9 @@ class CatalogueData:
         """Return samples `start` to `stop` of the global batch of `step`: n = stop - start of them.
 
         `images` float32 [n, 3, 32, 32] from 0 to 1 after augmentation; `entity` and `group` int64 [n] (samples of one
-        leak group show one concept); `sample_key` int64 [n], another for each seed and position, to key dropout by; and what
-        `featurize` makes of the texts, `texts_per_image` for each sample in turn.
-        A text is a name, keywords, or both, one a line.
+        leak group show one concept); `sample_key` int64 [n], another for each seed and position, to key dropout by; and
+        what `featurize` makes of the texts, `texts_per_image` for each sample in turn. A text is a name, keywords, or
+        both, one a line.
         """
         draws = self._slice(step, start, stop)
         entities = np.array([draw.entity for draw in draws], np.int64)
@@ -97,7 +103,7 @@ class CatalogueData:
         return [self._draws[position] for position in range(first + start, first + stop)]
 
     def _training_concepts(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
-        """Return, per base concept that is not held out, its base entity (-1 if unusable) and its usable skin tones."""
+        """Return, per base concept that is not held out, its base entity (-1: unusable) and its usable skin tones."""
         records = self._records
         usable = (records.rows[:, self._vendors] >= 0).any(axis=1) & self._has_name.any(axis=1) & ~records.held_out
         candidates = np.flatnonzero(usable)
@@ -110,7 +116,10 @@ class CatalogueData:
         return concepts
 
     def _draw(self, concept: int, generator: np.random.Generator) -> _Draw:
-        """Draw one sample. All of its uniform numbers come at once, so that no choice shifts the ones after it."""
+        """Draw one sample; its texts are in different locales as far as there are enough.
+
+        All of its uniform numbers come at once, so that no choice shifts the ones after it.
+        """
         uniforms = generator.random(_IMAGE_UNIFORMS + _TEXT_UNIFORMS * self._config.texts_per_image).tolist()
         kind, which, vendor, *affine = uniforms[:_IMAGE_UNIFORMS]
         base, variants = self._concepts[concept]
@@ -118,17 +127,20 @@ class CatalogueData:
         if len(variants) and (base < 0 or kind < VARIANT_SHARE):
             entity = int(variants[int(which * len(variants))])
         rows = [row for row in self._records.rows[entity, self._vendors].tolist() if row >= 0]
-        locales = [number for number, named in zip(self._locales, self._has_name[entity].tolist(), strict=True) if named]
+        locales = [
+            number for number, named in zip(self._locales, self._has_name[entity].tolist(), strict=True) if named
+        ]
+        of_text = [uniforms[i : i + _TEXT_UNIFORMS] for i in range(_IMAGE_UNIFORMS, len(uniforms), _TEXT_UNIFORMS)]
+        spoken = _distinct(len(locales), [where for where, *_ in of_text[: len(locales)]])
         texts = tuple(
-            self._draw_text(entity, locales, uniforms[begin : begin + _TEXT_UNIFORMS])
-            for begin in range(_IMAGE_UNIFORMS, len(uniforms), _TEXT_UNIFORMS)
+            self._draw_text(entity, locales[spoken[number % len(spoken)]], chances)
+            for number, (_, *chances) in enumerate(of_text)
         )
         return _Draw(entity, rows[int(vendor * len(rows))], texts, draw_affine(*affine))
 
-    def _draw_text(self, entity: int, locales: list[int], uniforms: list[float]) -> _Text:
+    def _draw_text(self, entity: int, locale: int, chances: list[float]) -> _Text:
         """Choose a text. `mixed`: half of them the name, a quarter one to three keywords, a quarter both."""
-        where, kind, how_many, *picks = uniforms
-        locale = locales[int(where * len(locales))]
+        kind, how_many, *picks = chances
         available = self._records.texts.num_keywords(entity, locale) if self._config.text == "mixed" else 0
         if kind < 0.5 or not available:
             return _Text(locale, with_name=True, keywords=())

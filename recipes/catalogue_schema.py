@@ -19,7 +19,16 @@ INDEX_FILE = "index.json"
 ROW_GROUP_ROWS = 256
 
 ENTITY_FIELDS = (
-    "entity", "base", "group", "char", "category", "subcategory", "skin_tone", "gender", "is_flag", "added_in",
+    "entity",
+    "base",
+    "group",
+    "char",
+    "category",
+    "subcategory",
+    "skin_tone",
+    "gender",
+    "is_flag",
+    "added_in",
     "split_bucket",
 )
 """Columns of what does not differ between the rows of an entity, texts excepted."""
@@ -114,7 +123,7 @@ class CatalogueIndex:
 
 
 def parse_index(data: bytes, url: str) -> CatalogueIndex:
-    """Parse an index file. Raises NoCatalogueError when it is none, IndexVersionError when it is of another version."""
+    """Parse an index file. Raises NoCatalogueError when it is none, IndexVersionError for another version."""
     try:
         document: dict[str, Any] = json.loads(data)
         kind, version = document.pop("format"), document.pop("version")
@@ -122,7 +131,7 @@ def parse_index(data: bytes, url: str) -> CatalogueIndex:
         raise NoCatalogueError(f"{url}/{INDEX_FILE}: not the index of a catalogue ({error!r})") from None
     if (kind, version) != (FORMAT, VERSION):
         raise IndexVersionError(
-            f"{url}/{INDEX_FILE}: format {kind!r} version {version!r}; this version reads {FORMAT!r} version {VERSION}. "
+            f"{url}/{INDEX_FILE}: format {kind!r} version {version!r}; we read {FORMAT!r} version {VERSION}. "
             f"Build the catalogue again: ostinato data build catalogue --out {url}"
         )
     try:

@@ -26,7 +26,7 @@ class EmojiForm:
     """One entity: a base emoji, or one of its skin tones.
 
     `code` is the sequence of code points in hexadecimal, joined by `-`; `base` is the code of the form without a skin
-    tone (itself, if it is that form). `short_name` is English. `obsoletes` is the code of an older form of the same concept.
+    tone (itself, if it is that form); `obsoletes` that of an older form of the concept. `short_name` is English.
     """
 
     code: str

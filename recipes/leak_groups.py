@@ -8,7 +8,6 @@ of "shares something that would leak", and a split keeps or holds out whole grou
 import hashlib
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from recipes.emoji_sources import FEMALE_SIGN, MALE_SIGN, SKIN_TONES, EmojiForm
 
@@ -24,14 +23,18 @@ _NEUTRAL_WORDS = {
     "old": "older",
 }
 _DIRECTION_WORDS = frozenset(
-    "left right up down leftwards rightwards upwards downwards facing clockwise counterclockwise".split()
+    {"left", "right", "up", "down", "leftwards", "rightwards", "upwards", "downwards", "facing"}
 )
 _PEOPLE = "People & Body"
 _ONE_CONCEPT = (
     ("1F385", "1F936", "1F9D1-200D-1F384"),  # Santa, Mrs. and Mx Claus
     ("1F934", "1F478", "1FAC5"),  # prince, princess, person with crown
     ("1F46B", "1F46C", "1F46D", "1F9D1-200D-1F91D-200D-1F9D1"),  # two people holding hands
-    ("1F46A", "1F468-200D-1F469-200D-1F466", "1F9D1-200D-1F9D1-200D-1F9D2"),  # family, drawn and in silhouette
+    (
+        "1F46A",
+        "1F468-200D-1F469-200D-1F466",
+        "1F9D1-200D-1F9D1-200D-1F9D2",
+    ),  # family, drawn and in silhouette
 )
 """Forms of one concept whose names and codes do not show it."""
 
@@ -57,22 +60,14 @@ class UnionFind:
         self._parent[high] = low
 
 
-@dataclass(frozen=True, slots=True)
-class LeakGroups:
-    """The group of each entity, named by the code of the base of its first entity."""
-
-    names: tuple[str, ...]
-
-    @property
-    def count(self) -> int:
-        """Number of groups."""
-        return len(set(self.names))
-
-
 def leak_groups(
     forms: Sequence[EmojiForm], english_names: Sequence[str], pictures: Iterable[Mapping[int, bytes]]
-) -> LeakGroups:
-    """Group `forms` that share base, concept, or (in any one vendor's `pictures`, by index of the form) a picture."""
+) -> tuple[str, ...]:
+    """Return the leak group of each form, named by the base of the group's first form.
+
+    Forms are in one group that share base, concept, or (in any one vendor's `pictures`, by index of the form) a
+    picture, directly or through others.
+    """
     sets = UnionFind(len(forms))
     number = {form.code: index for index, form in enumerate(forms)}
     by_key: dict[Hashable, int] = {}
@@ -89,7 +84,7 @@ def leak_groups(
         first_with: dict[bytes, int] = {}
         for index, picture in vendor_pictures.items():
             sets.union(index, first_with.setdefault(picture, index))
-    return LeakGroups(tuple(forms[sets.find(index)].base for index in range(len(forms))))
+    return tuple(forms[sets.find(index)].base for index in range(len(forms)))
 
 
 def split_bucket(group: str, shuffle: int = 0) -> int:

@@ -33,22 +33,41 @@ class NpmPackage:
 
 PACKAGES = (
     NpmPackage(
-        "emoji-datasource-google", "16.0.0", "list of entities (MIT) and Noto Emoji pictures (Apache-2.0)",
-        "Apache-2.0", "https://github.com/googlefonts/noto-emoji", vendor="noto",
+        "emoji-datasource-google",
+        "16.0.0",
+        "list of entities (MIT) and Noto Emoji pictures (Apache-2.0)",
+        "Apache-2.0",
+        "https://github.com/googlefonts/noto-emoji",
+        vendor="noto",
     ),
     NpmPackage(
-        "emoji-datasource-twitter", "16.0.0", "Twemoji pictures",
-        "CC-BY-4.0", "https://github.com/jdecked/twemoji", vendor="twemoji",
+        "emoji-datasource-twitter",
+        "16.0.0",
+        "Twemoji pictures",
+        "CC-BY-4.0",
+        "https://github.com/jdecked/twemoji",
+        vendor="twemoji",
     ),
     NpmPackage(
-        "@lobehub/fluent-emoji-3d", "1.1.0", "Fluent Emoji pictures, three-dimensional style",
-        "MIT", "https://github.com/microsoft/fluentui-emoji", vendor="fluent3d",
+        "@lobehub/fluent-emoji-3d",
+        "1.1.0",
+        "Fluent Emoji pictures, three-dimensional style",
+        "MIT",
+        "https://github.com/microsoft/fluentui-emoji",
+        vendor="fluent3d",
     ),
     NpmPackage(
-        "cldr-annotations-full", "48.2.0", "names and keywords", "Unicode-3.0", "https://cldr.unicode.org",
+        "cldr-annotations-full",
+        "48.2.0",
+        "names and keywords",
+        "Unicode-3.0",
+        "https://cldr.unicode.org",
     ),
     NpmPackage(
-        "cldr-annotations-derived-full", "48.2.0", "names and keywords of sequences", "Unicode-3.0",
+        "cldr-annotations-derived-full",
+        "48.2.0",
+        "names and keywords of sequences",
+        "Unicode-3.0",
         "https://cldr.unicode.org",
     ),
 )
@@ -126,7 +145,13 @@ def _run_npm(folder: Path, timeout_s: float) -> None:
     command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         raise PackagesError(

@@ -1,8 +1,8 @@
 """The local, bounded cache of decoded catalogues. One folder per content fingerprint; made once per node.
 
-Processes agree by a lock on a file beside the folder. A folder appears by a rename when it is complete, so what is
-there is whole. Least recently used folders go when all together exceed the bound; a reader that has mapped their files keeps
-what it mapped.
+Processes agree by a lock on a file beside the folder. A folder appears by a rename when it is complete and on the
+disk, so what is there is whole. The least recently used folders go when all together exceed the bound; a reader that
+has mapped their files keeps what it mapped.
 """
 
 import errno
@@ -66,6 +66,7 @@ class RecordCache:
         partial = Path(tempfile.mkdtemp(prefix=f"{entry.name}.partial-", dir=self._folder))
         try:
             fill(partial)
+            _sync(partial)
             partial.rename(entry)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -118,6 +119,13 @@ def _remove_leftovers(folder: Path, name: str) -> None:
     """Remove what processes that were killed left of this entry; its lock is ours, so none is still at it."""
     for path in folder.glob(f"{name}.partial-*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the files of a folder to the disk: after a loss of power they must not be there and empty."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _size_bytes(folder: Path) -> int:

@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 from recipes.errors import UnreachableError
 
 T = TypeVar("T")
-CALL_TIMEOUT_S = 300.0
+CALL_TIMEOUT_S = 120.0
 """Deadline of one call, long enough for a large shard; retries inside it are those of the protocol's client."""
 
 
@@ -50,7 +50,7 @@ class RemoteFolder:
         self._files.mv(f"{path}.partial", path)
 
     def _call(self, what: str, call: Callable[[], T]) -> T:
-        """Run `call` in a thread of its own: fsspec has no deadline, and a client stuck in a socket cannot be stopped."""
+        """Run `call` in a thread of its own: fsspec has no deadline, and a client may be stuck in a socket."""
         results: list[T] = []
         errors: list[BaseException] = []
 

@@ -127,7 +127,10 @@ class _Tally:
         facts: dict[str, Any] = {name: getattr(entity, name) for name in ENTITY_FIELDS if name != "entity"}
         facts |= {"entity": entity.code, "names": dict(entity.names), "keywords": dict(entity.keywords)}
         text = json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
-        for part in (text, *itertools.chain.from_iterable((v.encode(), p) for v, p in entity.pictures.items())):
+        for part in (
+            text,
+            *itertools.chain.from_iterable((v.encode(), p) for v, p in entity.pictures.items()),
+        ):
             self._digest.update(len(part).to_bytes(8, "little"))
             self._digest.update(part)
 
