@@ -6,7 +6,8 @@ CheckpointError
 │   ├── StoreDenied          credentials or permissions
 │   ├── StoreFull            no space, or a quota
 │   └── ObjectMissing        no object under that key
-├── DamagedError             bytes that do not match their checksum
+├── DamagedError             bytes that do not match their checksum, or an object that is gone
+├── FormatError              written by another version of the format
 ├── IncompleteError          a saved state that does not cover what is asked of it
 ├── FencedError              another, newer attempt owns the run: stop
 ├── AdapterError             an engine whose state cannot be named slice by slice
@@ -40,7 +41,11 @@ class ObjectMissing(StoreError):  # noqa: N818
 
 
 class DamagedError(CheckpointError):
-    """Stored bytes do not match their checksum."""
+    """Stored bytes do not match their checksum, or an object that a commit names is gone."""
+
+
+class FormatError(CheckpointError):
+    """Written by another version of the format, which this version cannot read."""
 
 
 class IncompleteError(CheckpointError):

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from typing_extensions import override
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -30,7 +28,6 @@ class Problem:
     shown: str | None = None
     advice: str | None = None
 
-    @override
     def __str__(self) -> str:
         """Return `path = value (source): message; advice`."""
         text = self.path
@@ -49,7 +46,6 @@ class ConfigError(Exception):
         super().__init__(tuple(problems))
         self.problems = tuple(problems)
 
-    @override
     def __str__(self) -> str:
         """Return one problem a line."""
         return "\n".join(str(problem) for problem in self.problems)

@@ -23,7 +23,6 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from typing_extensions import override
 
 from configs.allowed import join_words
 from configs.convert import show_value
@@ -38,7 +37,6 @@ _searched: ContextVar[tuple[Path, ...]] = ContextVar("searched", default=())
 class _UserFoldersFirst(SearchPathPlugin):
     """Puts the user's folders before ours; `hydra.searchpath` could only put them behind."""
 
-    @override
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Called by Hydra whenever it is initialized, by whomever in this process: a no-op but for us."""
         for folder in _searched.get():
@@ -72,9 +70,9 @@ def parse_overrides(overrides: Sequence[str], search: SearchPath) -> list[Parsed
     """Return the overrides, checked for syntax and for options that exist. Raises OverrideError, GroupError."""
     groups = search.groups()
     parsed = [_parse(text, groups) for text in overrides]
-    for one in parsed:
-        if one.is_group and not one.is_delete:
-            _check_option(one, search)
+    for override in parsed:
+        if override.is_group and not override.is_delete:
+            _check_option(override, search)
     return parsed
 
 

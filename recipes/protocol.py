@@ -7,9 +7,12 @@ from typing import Any, Protocol
 import torch
 
 Batch = Mapping[str, Any]
-"""Tensors by name; the first dimension of each counts samples (or texts, a fixed number per sample)."""
+"""Tensors by name, of one group of samples. Not to be sliced: texts may lie in one flat tensor with offsets."""
 Forward = Callable[[Batch], Any]
-"""The engine's forward pass over one batch. Collective under ZeRO-3: every rank calls it equally often."""
+"""The engine's forward pass over one batch, which it moves to its own device; what the model returns comes back there.
+
+Collective under ZeRO-3: every rank calls it equally often. Called with and without gradients, as the caller has set.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,11 @@ class Recipe(Protocol):
     """One training task. Built inside each worker from its configuration sections alone."""
 
     def model(self) -> torch.nn.Module:
-        """Build the model on the CPU; its weights are a function of torch's seed alone. `forward(batch)`."""
+        """Build the model on the CPU; its weights are a function of torch's seed alone. `forward(batch)`.
+
+        A model may have a method `checkpointable() -> list[torch.nn.Module]`: the blocks, called with positional
+        tensors, whose activations the engine may recompute in the backward pass (engine.activation_checkpointing).
+        """
         ...
 
     def data(self, *, seed: int, global_batch: int) -> TrainData:

@@ -119,12 +119,13 @@ make_venv() {
 
 # Prints in a few words what pip is doing.
 pip_activity() {
-    awk '
+    local unpacked=("$venv"/lib/python3*/site-packages/*.dist-info)
+    awk -v num_unpacked="${#unpacked[@]}" '
         /^ *Collecting /        {num_packages++; doing = "resolving " $2}
         /^ *Downloading /       {doing = "downloading " $2 " " $3 " " $4}
         /^ *(Building|Preparing)/ {doing = $0}
         / Retrying /            {doing = "the package registry does not answer; pip tries again"}
-        /^Installing collected/ {doing = "unpacking " NF - 3 " packages"; num_packages = 0}
+        /^Installing collected/ {doing = "unpacking " NF - 3 " packages, " num_unpacked " done"; num_packages = 0}
         END {
             sub(/^ +/, "", doing)
             print (doing ? doing : "starting pip") (num_packages ? ", " num_packages " packages so far" : "")

@@ -211,7 +211,7 @@ def _place(plan: RunPlan, accelerator: Accelerator) -> PlacementGroup:
 def _create_worker(plan: RunPlan, group: PlacementGroup, accelerator: Accelerator, rank: int) -> Any:
     gpus = 1 if accelerator.ray_resource == "GPU" else 0
     others = {accelerator.ray_resource: 1} if accelerator.ray_resource not in {None, "GPU"} else {}
-    return _WorkerActor.options(  # type: ignore[attr-defined]
+    return _WorkerActor.options(
         name=_worker_name(plan, rank),
         num_cpus=plan.cluster.cpus_per_worker,
         num_gpus=gpus,
@@ -259,8 +259,7 @@ def _is_alive(actor: Any) -> bool:
     return True
 
 
-@ray.remote(concurrency_groups={"control": 1})
-class _WorkerActor:
+class _WorkerProcess:
     """The process of one rank. Methods of the group `control` answer while `train` blocks."""
 
     def __init__(self, plan: RunPlan, accelerator: Accelerator, rank: int) -> None:
@@ -294,8 +293,7 @@ class _WorkerActor:
         return self._worker.train(assignment)
 
 
-@ray.remote(concurrency_groups={"control": 1})
-class _SupervisorActor:
+class _SupervisorProcess:
     """The process of the supervisor; restarted by Ray when it dies, it takes the run up again from its record."""
 
     def __init__(self, plan: RunPlan, attempt: int) -> None:
@@ -312,12 +310,18 @@ class _SupervisorActor:
         self._supervisor.stop(now=now)
 
 
+_CONTROL = {"control": 1}
+"""The concurrency group whose methods answer while the main method blocks: one thread of its own."""
+_WorkerActor: Any = ray.remote(concurrency_groups=_CONTROL)(_WorkerProcess)
+_SupervisorActor: Any = ray.remote(concurrency_groups=_CONTROL)(_SupervisorProcess)
+
+
 class SupervisorHandle:
     """The driver's end of a supervisor. Must be used inside `connected`."""
 
     def __init__(self, plan: RunPlan, attempt: int) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self._actor = _SupervisorActor.options(  # type: ignore[attr-defined]
+        self._actor = _SupervisorActor.options(
             name=f"{plan.name}/supervisor",
             num_cpus=0,
             lifetime="detached",

@@ -1,5 +1,6 @@
 """DeepSpeed as an Engine. The only file of the trainer that imports it."""
 
+import importlib
 import logging
 import sys
 import warnings
@@ -29,6 +30,17 @@ def join_deepspeed(device: Device) -> None:
     # hang on a dead peer. The attribute `torch` of deepspeed.comm is the real torch, hence sys.modules.
     sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]
     deepspeed.init_distributed(dist_backend=device.backend, dist_init_required=False, verbose=False)
+
+
+def _import_muon_uncompiled() -> None:
+    """Import DeepSpeed's Muon without compiling it: `initialize` imports it whatever the optimizer is, and its
+    module-level `@torch.compile` loads inductor, which is half of the time to the first step of a new process.
+    """
+    compiled, torch.compile = torch.compile, lambda function: function  # type: ignore[assignment]
+    try:
+        importlib.import_module("deepspeed.runtime.zero.muon.original_muon")
+    finally:
+        torch.compile = compiled
 
 
 class DeepSpeedEngine:
@@ -105,6 +117,7 @@ def _initialize(model: torch.nn.Module, spec: EngineSpec) -> Any:
     groups = parameter_groups(model, spec.optim)
     optimizer = None
     if "optimizer" not in spec.config.deepspeed:
+        _import_muon_uncompiled()
         optimizer = torch.optim.AdamW(groups, lr=spec.optim.lr, betas=spec.optim.betas, eps=spec.optim.eps)
     try:
         engine, *_ = deepspeed.initialize(

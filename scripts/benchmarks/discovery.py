@@ -1,0 +1,30 @@
+"""Finds the benchmarks: modules of this package with a `BENCH` object. Only the one that runs is imported."""
+
+import ast
+import importlib
+from pathlib import Path
+
+from scripts.benchmarks.contest import Bench
+
+
+def titles(folder: Path) -> dict[str, str]:
+    """Return the first docstring line of each benchmark in the folder, by name."""
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        tree = ast.parse(path.read_text())
+        if any(_assigns_bench(node) for node in tree.body):
+            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
+
+
+def load(name: str) -> Bench:
+    """Import a benchmark of this package. Raises TypeError when its BENCH is not a Bench."""
+    bench = importlib.import_module(f"{__package__}.{name}").BENCH
+    if not isinstance(bench, Bench):
+        raise TypeError(f"{__package__}.{name}.BENCH is a {type(bench).__name__}: must be a Bench")
+    return bench
+
+
+def _assigns_bench(node: ast.stmt) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return any(isinstance(target, ast.Name) and target.id == "BENCH" for target in targets)
