@@ -1,6 +1,5 @@
 """What a key allows, in words, from its type hint and metadata: one wording for every error and for the help."""
 
-import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
@@ -28,8 +27,6 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def _one(hint: Any, metadata: Mapping[str, Any]) -> str:
-    if hint is types.NoneType:
-        return "null"
     if hint is TargetConfig:
         return f"a section with `{TARGET_KEY}`"
     if is_section(hint):

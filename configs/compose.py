@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.convert import from_document, show_value
-from configs.documents import Document, to_document, with_defaults
+from configs.documents import Document, flatten, to_document, with_defaults
 from configs.errors import (
     ContinueError,
     FileError,
@@ -85,9 +85,9 @@ def _search_path(config_dirs: Sequence[Path]) -> SearchPath:
 
 
 def _finish(tree: Document, sources: Sources) -> Composed:
-    config = OmegaConf.create(with_defaults(RunSpec, tree))
-    _refuse_missing(config, sources)
-    spec = from_document(RunSpec, _resolve(config, sources), sources.of)
+    tree = with_defaults(RunSpec, tree)
+    _refuse_missing(tree, sources)
+    spec = from_document(RunSpec, _resolve(OmegaConf.create(tree), sources), sources.of)
     problems = contradictions(spec)
     if problems:
         raise SchemaError([replace(problem, source=sources.of(problem.path)) for problem in problems])
@@ -96,8 +96,8 @@ def _finish(tree: Document, sources: Sources) -> Composed:
     return Composed(spec, to_document(spec), sources, tuple(doubts(spec)))
 
 
-def _refuse_missing(config: DictConfig, sources: Sources) -> None:
-    missing = sorted(OmegaConf.missing_keys(config))
+def _refuse_missing(tree: Document, sources: Sources) -> None:
+    missing = sorted(path for path, value in flatten(tree) if value == MISSING)
     if missing:
         raise MissingValueError(
             [Problem(path, "is required", sources.of(path), advice=f"give {path}=VALUE") for path in missing]
@@ -125,8 +125,9 @@ def _apply(config: DictConfig, override: ParsedOverride, search: SearchPath) -> 
         del holder[key]
     elif override.is_group:
         if path not in _GROUPS_THAT_MAY_CHANGE:
+            message = "cannot be chosen anew for a run that exists"
             advice = "start another run, with another run.name"
-            raise ContinueError([Problem(path, "cannot be chosen anew for a run that exists", COMMAND_LINE, advice=advice)])
+            raise ContinueError([Problem(path, message, COMMAND_LINE, advice=advice)])
         config.merge_with(compose_option(path, str(override.value), search))
     else:
         OmegaConf.update(config, path, override.value, merge=True, force_add=True)

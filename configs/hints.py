@@ -54,7 +54,7 @@ def is_optional(hint: Any) -> bool:
     return hint is types.NoneType or types.NoneType in get_args(hint)
 
 
-def kinds_of(hint: Any) -> dict[str, type]:
+def kinds_of(hint: Any) -> dict[Any, type]:
     """Return the sections among the alternatives of `hint` by their `kind`."""
     found = {}
     for section in alternatives(hint):
@@ -67,9 +67,9 @@ def kinds_of(hint: Any) -> dict[str, type]:
 
 def section_for(hint: Any, document: Mapping[str, Any]) -> type | None:
     """Return the section that `document` is meant as, or None when nobody can tell or a `_target_` brings it."""
-    if TARGET_KEY in document:
+    if TARGET_KEY in document and TargetConfig in alternatives(hint):
         return None
-    sections = [section for section in alternatives(hint) if is_section(section)]
+    sections: list[type] = [section for section in alternatives(hint) if is_section(section)]
     if len(sections) == 1:
         return sections[0]
     kind = document.get("kind")

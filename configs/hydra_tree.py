@@ -18,13 +18,14 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from configs.allowed import join_words
+from configs.convert import show_value
 from configs.documents import Document
 from configs.errors import FileError, GroupError, OverrideError, Problem
 from configs.sources import COMMAND_LINE, OUR_FOLDER, SearchPath, Sources, show_path, trace
@@ -38,8 +39,8 @@ class _UserFoldersFirst(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Called by Hydra whenever it is initialized, by whomever in this process: a no-op but for us."""
-        for folder in reversed(_searched.get()):
-            search_path.prepend(provider="config-dir", path=folder.as_uri(), anchor="main")
+        for folder in _searched.get():
+            search_path.prepend(provider="config-dir", path=f"file://{folder}", anchor="main")
 
 
 Plugins.instance().register(_UserFoldersFirst)
@@ -90,9 +91,9 @@ def compose_tree(overrides: Sequence[ParsedOverride], search: SearchPath) -> tup
     for entry in defaults:
         file = search.find(entry.config_path) if entry.config_path else None
         if file is not None and not str(entry.package).startswith("hydra"):
-            files.append((file, entry.package or "", _container(OmegaConf.load(file))))
-    overridden = [override.path for override in overrides if not override.is_group and not override.is_delete]
-    return tree, trace(files, overridden)
+            content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+            files.append((file, entry.package or "", content))
+    return tree, trace(files, [override.path for override in overrides if not override.is_group])
 
 
 def compose_option(group: str, option: str, search: SearchPath) -> Document:
@@ -104,9 +105,12 @@ def compose_option(group: str, option: str, search: SearchPath) -> Document:
 def _parse(text: str, groups: set[str]) -> ParsedOverride:
     try:
         override = OverridesParser.create().parse_override(text)
-    except OverrideParseException as error:
+        if not override.key_or_group:
+            raise HydraException("the key is missing")
+    except HydraException as error:
         advice = "write KEY=VALUE; a value with spaces or marks needs quotes: 'KEY=\"a b\"'"
-        raise OverrideError([Problem("", f"override {text!r} cannot be parsed", COMMAND_LINE, advice=advice)]) from error
+        problem = Problem("", f"override {text!r} cannot be parsed", COMMAND_LINE, advice=advice)
+        raise OverrideError([problem]) from error
     path = override.key_or_group
     if override.is_hydra_override():
         message = "Hydra's own settings have no effect here"
@@ -126,7 +130,8 @@ def _check_option(override: ParsedOverride, search: SearchPath) -> None:
     if isinstance(chosen, dict):
         message, advice = "an option of a group is a name", f"set its keys one by one: {override.path}.KEY=VALUE"
         raise GroupError([Problem(override.path, message, COMMAND_LINE, advice=advice)])
-    raise GroupError([_unknown_option(override.path, str(chosen), options, COMMAND_LINE)])
+    shown = chosen if isinstance(chosen, str) else show_value(chosen)
+    raise GroupError([_unknown_option(override.path, shown, options, COMMAND_LINE)])
 
 
 def _unknown_option(group: str, chosen: str, options: Sequence[str], source: str | None) -> Problem:
@@ -170,9 +175,7 @@ def _yaml_problem(error: yaml.MarkedYAMLError) -> Problem:
     return Problem("", f"is not valid YAML: {error.problem}", place)
 
 
-def _container(config: Any) -> Document:
-    if not isinstance(config, DictConfig):
-        raise FileError([Problem("", "a YAML file of a configuration must hold keys and values, not a list")])
+def _container(config: DictConfig) -> Document:
     tree = OmegaConf.to_container(config, resolve=False)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}

@@ -18,9 +18,9 @@ _GIT_TIMEOUT_S = 5.0
 
 
 def collect(document: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
-    """Return the provenance of a run as JSON values. Blocks for at most a few deadlines of git; raises nothing of its own.
+    """Return the provenance of a run as JSON values; `command` is masked where it holds credentials.
 
-    `command` is the command line as given; credentials in it are masked.
+    Blocks for a few deadlines of git at most. What cannot be found out is None or left out, never an error.
     """
     folders = [OUR_FOLDER.parent, *(Path(folder) for folder in document["cluster"]["code_folders"])]
     return {

@@ -19,8 +19,7 @@ def redacted(value: Any) -> Any:
     """Return a copy of a document in which the value of each key that names a credential is masked."""
     if isinstance(value, Mapping):
         return {
-            key: MASK if is_credential(str(key)) and item is not None else redacted(item)
-            for key, item in value.items()
+            key: MASK if is_credential(str(key)) and item is not None else redacted(item) for key, item in value.items()
         }
     if isinstance(value, list):
         return [redacted(item) for item in value]

@@ -43,7 +43,10 @@ class Sources:
     by_path: Mapping[str, str]
 
     def of(self, path: str) -> str | None:
-        """Return the file, or the command line, that gave `path` or the nearest section around it."""
+        """Return the file, or the command line, that gave `path`, something in it, or the nearest section around it."""
+        below = [source for known, source in self.by_path.items() if known.startswith(f"{path}.")]
+        if path not in self.by_path and below:
+            return below[-1]
         while path:
             if path in self.by_path:
                 return self.by_path[path]
@@ -52,15 +55,17 @@ class Sources:
         return None
 
 
-def trace(files: Iterable[tuple[Path, str, Mapping[str, Any]]], overridden: Iterable[str]) -> Sources:
+def trace(files: Iterable[tuple[Path, str, Any]], overridden: Iterable[str]) -> Sources:
     """Return where values come from: `files` as (file, package, content) in the order composed, then the overrides."""
     by_path: dict[str, str] = {}
     for file, package, content in files:
-        prefix = f"{package}." if package else ""
-        body = {key: value for key, value in content.items() if key != "defaults"}
-        by_path.update((path, show_path(file)) for path, _ in flatten(body, prefix))
+        if isinstance(content, Mapping):
+            body = {key: value for key, value in content.items() if key != "defaults"}
+            by_path.update((path, show_path(file)) for path, _ in flatten(body, f"{package}." if package else ""))
+        else:
+            by_path[package] = show_path(file)
     for path in overridden:
-        _forget_below(by_path, path)
+        _forget_around(by_path, path)
         by_path[path] = COMMAND_LINE
     return Sources(by_path)
 
@@ -73,6 +78,7 @@ def show_path(file: Path) -> str:
     return str(file)
 
 
-def _forget_below(by_path: dict[str, str], path: str) -> None:
-    for known in [known for known in by_path if known.startswith(f"{path}.")]:
+def _forget_around(by_path: dict[str, str], path: str) -> None:
+    """An override replaces what files say of the keys below it, and of a leaf that it makes a section."""
+    for known in [known for known in by_path if known.startswith(f"{path}.") or path.startswith(f"{known}.")]:
         del by_path[known]
