@@ -165,7 +165,7 @@ class FsspecStore:
         with _CREATE_LOCK, self._fs.open(path, "xb") as file:
             file.write(data)
 
-    def _discard(self, key: str, file: Any) -> None:  # noqa: ANN401 - each file system has its own class
+    def _discard(self, key: str, file: Any) -> None:
         """Drop an unfinished file; where the file system shows it already, delete it."""
         with contextlib.suppress(StoreError):
             self._call(key, file.discard)

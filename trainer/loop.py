@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from checkpoint.checkpointer import Checkpointer, SaveReport
+from checkpoint.checkpointer import Checkpointer
 from checkpoint.errors import StoreError
+from checkpoint.keeper_protocol import SaveReport
 from recipes.protocol import Recipe, TrainData
 from trainer.engine import Engine
 from trainer.errors import NonFiniteLossError, RunFolderError

@@ -63,10 +63,10 @@ def differences(first: State, second: State, *, ignore_kinds: tuple[str, ...] = 
     return [
         f"{name} {kind}"
         for name, kind in names
-        if kind not in ignore_kinds
-        and ((name, kind) not in first or (name, kind) not in second)
-        or kind not in ignore_kinds
-        and not torch.equal(first[name, kind], second[name, kind])
+        if (kind not in ignore_kinds
+        and ((name, kind) not in first or (name, kind) not in second))
+        or (kind not in ignore_kinds
+        and not torch.equal(first[name, kind], second[name, kind]))
     ]
 
 
