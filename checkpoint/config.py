@@ -42,3 +42,9 @@ class CheckpointConfig:
         default=1800.0, metadata={"min": 1.0, "help": "deadline of one durable save"}
     )
     arena_folder: str = field(default="/dev/shm", metadata={"help": "tmpfs folder that holds the snapshots"})
+    hash_snapshots: bool = field(
+        default=False, metadata={"help": "checksum each snapshot's data, so that restoring from memory verifies it"}
+    )
+    linger_s: float = field(
+        default=600.0, metadata={"min": 0.0, "help": "how long snapshots stay in memory after the last worker is gone"}
+    )

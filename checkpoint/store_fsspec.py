@@ -84,8 +84,7 @@ class FsspecStore:
             self._call(key, file.close)
             self._call(key, file.commit)
         except BaseException:
-            with contextlib.suppress(StoreError):
-                self._call(key, file.discard)
+            self._discard(key, file)
             raise
 
     def get(self, key: str) -> bytes:
@@ -96,11 +95,16 @@ class FsspecStore:
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Sequence[memoryview]:
         """See Store."""
         path = self._path(key)
-        starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
-        data = self._call(
-            key, lambda: self._fs.cat_ranges([path] * len(ranges), starts, stops, on_error="raise")
+        size = self._call(key, lambda: int(self._fs.size(path)))
+        # Servers call a range that begins past the end an error, so none is asked for.
+        inside = [(start, min(stop, size)) for start, stop in ranges if start < size]
+        starts, stops = [start for start, _ in inside], [stop for _, stop in inside]
+        data = iter(
+            self._call(
+                key, lambda: self._fs.cat_ranges([path] * len(inside), starts, stops, on_error="raise")
+            )
         )
-        return [memoryview(part) for part in data]
+        return [memoryview(next(data) if start < size else b"") for start, _ in ranges]
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See Store."""
@@ -109,6 +113,7 @@ class FsspecStore:
         infos = (
             ObjectInfo(path.removeprefix(self._root).lstrip("/"), int(info["size"]), _modified_s(info))
             for path, info in found.items()
+            if info["type"] == "file"
         )
         return iter(
             sorted((info for info in infos if info.key.startswith(prefix)), key=lambda info: info.key)
@@ -148,10 +153,27 @@ class FsspecStore:
 
     def _create(self, path: str, data: bytes) -> None:
         if self._remote:
-            self._fs.pipe_file(path, data, mode="create")
+            try:
+                self._fs.pipe_file(path, data, mode="create")
+            except OSError as error:
+                # s3fs has no error of its own for a refused condition: it wraps botocore's into "invalid argument".
+                response = getattr(error.__cause__, "response", {})
+                if response.get("Error", {}).get("Code") == "PreconditionFailed":
+                    raise FileExistsError(path) from error
+                raise
             return
         with _CREATE_LOCK, self._fs.open(path, "xb") as file:
             file.write(data)
+
+    def _discard(self, key: str, file: Any) -> None:  # noqa: ANN401 - each file system has its own class
+        """Drop an unfinished file; where the file system shows it already, delete it."""
+        with contextlib.suppress(StoreError):
+            self._call(key, file.discard)
+        # Without this s3fs would upload the rest when the object is collected. Local files are closed already.
+        with contextlib.suppress(AttributeError):
+            file.closed = True
+        with contextlib.suppress(StoreError):
+            self.delete([key])
 
     def _find(self, folder: str) -> dict[str, Any]:
         try:

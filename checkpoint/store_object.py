@@ -39,6 +39,8 @@ _TO_S3FS_NAMES = {
     "endpoint": "endpoint_url",
     "session_token": "token",
 }
+_INSTANCE_METADATA = "http://169.254.169.254"
+"""Where the client looks for the machine's own role when it has found no credentials."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _S3_ERROR = re.compile(r"<Code>(\w+)</Code>\s*<Message>([^<]*)</Message>")
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"}
@@ -137,12 +139,16 @@ class ObjectStore:
         """See Store."""
         folder = prefix.rpartition("/")[0]
         try:
-            for page in obstore.list(self._client, folder or None, chunk_size=1000):
-                for found in page:
-                    if found["path"].startswith(prefix):
-                        yield ObjectInfo(found["path"], found["size"], found["last_modified"].timestamp())
+            found = [
+                ObjectInfo(item["path"], item["size"], item["last_modified"].timestamp())
+                for page in obstore.list(self._client, folder or None, chunk_size=1000)
+                for item in page
+                if item["path"].startswith(prefix)
+            ]
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, prefix) from error
+        # S3 sorts by key; SeaweedFS sorts folder by folder.
+        return iter(sorted(found, key=lambda info: info.key))
 
     def delete(self, keys: Iterable[str]) -> None:
         """See Store."""
@@ -226,7 +232,11 @@ class ObjectStore:
         where = f"{self.url}/{key}" if key else self.url
         status, text = _status(error), str(error)
         match = _S3_ERROR.search(text)
-        code, message = (match[1], match[2].rstrip(".")) if match else ("", _first_line(error))
+        code, message = (match[1], match[2].rstrip(".")) if match else ("", _first_line(error).rpartition(" - ")[2])
+        if _INSTANCE_METADATA in text:
+            return StoreDenied(
+                f"{where}: no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or storage_options"
+            )
         if code == "NoSuchBucket":
             return StoreError(
                 f"{where}: there is no such bucket at {self._server()}: create it, or correct the URL"
@@ -291,4 +301,5 @@ def _status(error: Exception) -> int | None:
 
 
 def _first_line(error: Exception) -> str:
+    """Return the message without the dump of internals that follows it."""
     return str(error).strip().partition("\n")[0][:300]

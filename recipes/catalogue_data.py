@@ -77,9 +77,9 @@ class CatalogueData:
         """Return samples `start` to `stop` of the global batch of `step`: n = stop - start of them.
 
         `images` float32 [n, 3, 32, 32] from 0 to 1 after augmentation; `entity` and `group` int64 [n] (samples of one
-        leak group show one concept); `sample_key` int64 [n], another for each seed and position, to key dropout by;
-        and what `featurize` makes of the texts, `texts_per_image` for each sample in turn.
-        A text is a name, keywords, or both, one a line.
+        leak group show one concept); `sample_key` int64 [n], another for each seed and position, to key dropout by; and
+        what `featurize` makes of the texts, `texts_per_image` for each sample in turn. A text is a name, keywords, or
+        both, one a line.
         """
         draws = self._slice(step, start, stop)
         entities = np.array([draw.entity for draw in draws], np.int64)

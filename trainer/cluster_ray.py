@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    GetTimeoutError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+)
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
@@ -43,6 +50,8 @@ def connected(config: ClusterConfig) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray prints a paragraph into our output for each worker that dies, whatever log_to_driver says; our events tell.
+    ray._private.worker.listen_error_messages = lambda *_: None
     if config.address == "local":
         _start_local(config)
     else:
@@ -54,7 +63,7 @@ def connected(config: ClusterConfig) -> Iterator[None]:
 
 
 def _start_local(config: ClusterConfig) -> None:
-    # On loopback, and with as many CPUs as the workers want: a laptop with two cores may well train four ranks.
+    # With as many CPUs as the workers want: a laptop with two cores may well train four ranks. They talk on loopback.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     ray.init(
         address="local",
@@ -63,7 +72,6 @@ def _start_local(config: ClusterConfig) -> None:
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=_OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
         logging_level="error",
     )
 
@@ -169,18 +177,22 @@ class RayWorkerGroup:
         try:
             end: WorkerEnd = ray.get(reference)
         except (RayActorError, RayTaskError) as error:
-            text = _cause_text(error)
-            out_of_memory = "out of memory" in text.lower() or "OOM" in text
-            cause = Cause.OUT_OF_MEMORY if out_of_memory else Cause.INFRASTRUCTURE
-            return WorkerEnd(rank, EndKind.FAILED, None, Failure(rank, cause, f"the process died: {text}"))
+            cause = Cause.OUT_OF_MEMORY if _ran_out_of_memory(error) else Cause.INFRASTRUCTURE
+            message = f"the process died: {_cause_text(error)}"
+            return WorkerEnd(rank, EndKind.FAILED, None, Failure(rank, cause, message))
         return end
+
+
+def _ran_out_of_memory(error: BaseException) -> bool:
+    # Ray's own monitor says so; its text on any other death only lists "OOM killer" among what may have happened.
+    return isinstance(error, OutOfMemoryError) or "killed due to memory pressure" in str(error).lower()
 
 
 def _cause_text(error: BaseException) -> str:
     """Return the line of Ray's long explanation that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "exit" in line.lower() or "memory" in line.lower()]
-    return (telling or lines or [type(error).__name__])[0][:300]
+    details = [line.partition("Worker exit detail:")[2].strip() for line in lines if "Worker exit detail:" in line]
+    return (details or lines or [type(error).__name__])[0].partition(" Some common causes")[0][:300]
 
 
 def _place(plan: RunPlan, accelerator: Accelerator) -> PlacementGroup:
@@ -265,7 +277,8 @@ class _WorkerProcess:
     def __init__(self, plan: RunPlan, accelerator: Accelerator, rank: int) -> None:
         _redirect_output(RunFolder(plan.folder).logs_path / f"rank-{rank}.log")
         os.environ["DS_ACCELERATOR"] = accelerator.kind
-        os.environ["OSTINATO_NODE_ADDRESS"] = ray.util.get_node_ip_address()
+        local = plan.cluster.address == "local"
+        os.environ["OSTINATO_NODE_ADDRESS"] = "127.0.0.1" if local else _own_node_address()
         sys.path[:0] = [str(Path(folder).resolve()) for folder in plan.cluster.code_folders]
         # Only now: the driver and the supervisor, which import this file too, stay free of torch and DeepSpeed,
         # and DeepSpeed reads DS_ACCELERATOR when it is imported.
@@ -276,7 +289,7 @@ class _WorkerProcess:
     @ray.method(concurrency_group="control")
     def describe(self) -> tuple[str, int]:
         """Return node and process id; answered once the code is loaded."""
-        return ray.util.get_node_ip_address(), os.getpid()
+        return _own_node_address(), os.getpid()
 
     @ray.method(concurrency_group="control")
     def open_store(self) -> tuple[str, int]:
@@ -351,6 +364,12 @@ class SupervisorHandle:
         ray.kill(self._actor, no_restart=True)
         with contextlib.suppress(ValueError):
             remove_placement_group(ray.util.get_placement_group(f"{self._name}/workers"))
+
+
+def _own_node_address() -> str:
+    """Return the address under which Ray knows this node; the machine may have others."""
+    node_id = ray.get_runtime_context().get_node_id()
+    return next(str(node["NodeManagerAddress"]) for node in ray.nodes() if node["NodeID"] == node_id)
 
 
 def _redirect_output(path: Path) -> None:
