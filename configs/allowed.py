@@ -60,3 +60,14 @@ def _bounds(metadata: Mapping[str, Any]) -> str:
     if least is not None:
         return f" of at least {least}"
     return "" if most is None else f" of at most {most}"
+
+
+def literal_choices(hint: Any) -> tuple[str, ...]:
+    """Return the values that can be listed: of literals, and true and false."""
+    choices: list[str] = []
+    for member in alternatives(hint):
+        if get_origin(member) is Literal:
+            choices += [str(value) for value in get_args(member)]
+        elif member is bool:
+            choices += ["true", "false"]
+    return tuple(choices)

@@ -21,6 +21,7 @@ ELASTIC = (
     "run.steps",
     "run.micro_batch",
     "run.evaluate_every_steps",
+    "run.record_samples",
     "engine.zero_stage",
     "engine.activation_checkpointing",
     "checkpoint",

@@ -1,0 +1,7 @@
+"""`python -m scripts.cli` is `ostinato`."""
+
+import sys
+
+from scripts.cli import main
+
+sys.exit(main())

@@ -1,0 +1,83 @@
+"""The command `ostinato`: which commands there are, and how every call ends."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from scripts.cli import (
+    checkpoints_commands,
+    config_commands,
+    data_commands,
+    doctor_command,
+    logs_command,
+    runs_commands,
+    stop_command,
+    train_commands,
+)
+from scripts.cli.cli_errors import report_error, report_message, wants_json
+from scripts.cli.exit_codes import ExitCode
+
+app = typer.Typer(
+    name="ostinato",
+    help="Orders, runs and resumes training.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 not found, 4 environment, 75 interrupted and resumable.",
+)
+app.command("train")(train_commands.train)
+app.command("resume")(train_commands.resume)
+app.command("runs")(runs_commands.runs)
+app.command("show")(runs_commands.show)
+app.command("logs")(logs_command.logs)
+app.command("stop")(stop_command.stop)
+app.command("doctor")(doctor_command.doctor)
+app.add_typer(checkpoints_commands.app, name="checkpoints")
+app.add_typer(data_commands.app, name="data")
+app.add_typer(config_commands.app, name="config")
+
+
+@app.callback()
+def root(
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show the traceback of an error (anywhere in the line)")
+    ] = False,
+) -> None:
+    """Orders, runs and resumes training."""
+    # `run` below reads and removes --debug wherever it stands; it is declared here for the help.
+    del debug
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Errors become one message on stderr; none leaves as traceback."""
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    as_json = wants_json(words)
+    try:
+        code = app(args=words, prog_name="ostinato", standalone_mode=False)
+    except TyperException as error:
+        return _usage(error, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        report_message("aborted", ExitCode.ABORTED, as_json=as_json, kind="Abort")
+        return ExitCode.ABORTED
+    except Exception as error:  # noqa: BLE001 - every error ends here, as a message and an exit code
+        if debug:
+            traceback.print_exc(file=sys.stderr)
+        return report_error(error, as_json=as_json)
+    return int(code or ExitCode.OK)
+
+
+def _usage(error: TyperException, *, as_json: bool) -> int:
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help was printed in place of a command
+        sys.stderr.write(message)
+        return ExitCode.BAD_INPUT
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        message = f"{message}\n`{context.command_path} --help` shows what there is"
+    report_message(message, ExitCode.BAD_INPUT, as_json=as_json, kind="UsageError")
+    return ExitCode.BAD_INPUT

@@ -1,0 +1,105 @@
+"""How results are shown: tables for people, JSON for programs, no colour unless a terminal shows it."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDE = 1000
+
+
+class OutputFormat(StrEnum):
+    """What `-o` takes."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="text for people, json for programs")]
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a Rich console that colours only terminals, honours NO_COLOR, and does not wrap what is piped."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _WIDE, highlight=False, emoji=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON value to stdout. NaN and infinity, which JSON has not, become null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table: columns of figures to the right, nothing cut off."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    cells = [[_cell(value) for value in row] for row in rows]
+    for index, column in enumerate(columns):
+        is_figure = all(row[index][:1].isdigit() or row[index] == "-" for row in cells)
+        table.add_column(column, justify="right" if is_figure and cells else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    console().print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Write names and values below each other."""
+    width = max(len(name) for name in facts)
+    out = console()
+    for name, value in facts.items():
+        out.print(f"{name:<{width}}  {_cell(value)}", soft_wrap=True)
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size as people write it: `1.5 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size_bytes) < 1024:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as people write it: `45 s`, `3:07`, `1:02:03`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_age(then_s: float | None, now_s: float | None = None) -> str:
+    """Return how long ago an epoch second was."""
+    if then_s is None:
+        return "-"
+    return f"{format_duration(max(0.0, (time.time() if now_s is None else now_s) - then_s))} ago"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,88 @@
+"""From a resolved configuration to a plan that the trainer can launch: a new run, or one that exists and continues."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configs.compose import Composed
+from configs.fingerprint import check_continues
+from configs.provenance import collect
+from configs.schema import RunSpec
+from trainer.plan import RunPlan
+from trainer.run_folder import RunFolder
+from trainer.states import RunState
+
+DEFAULT_RUNS_FOLDER = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is about to be launched. `exists`: the run was created before, and goes on from its newest state."""
+
+    composed: Composed
+    plan: RunPlan
+    folder: RunFolder
+    exists: bool
+
+    def is_finished(self) -> bool:
+        """Return whether the run has already done all the steps that it is now asked for."""
+        record = self.folder.record() if self.exists else None
+        if record is None or RunState.of(record.state) is not RunState.FINISHED:
+            return False
+        return (record.step or 0) >= self.plan.run.steps
+
+    def create(self, command: Sequence[str]) -> None:
+        """Write the run folder: resolved configuration and provenance. Raises RunFolderError."""
+        document = self.composed.document
+        self.folder.create(document, collect(document, command))
+
+
+def prepare(composed: Composed, folder: Path | None = None) -> Start:
+    """Return the start of the run that `composed` names; `folder` is where it is already known to lie.
+
+    Writes nothing. Raises ContinueError when the run exists and its result would be another, RunFolderError when what
+    is there is damaged.
+    """
+    spec = composed.spec
+    assert spec.run.name is not None
+    path = (folder or Path(spec.run.folder).expanduser() / spec.run.name).resolve()
+    run_folder = RunFolder(path)
+    exists = run_folder.exists()
+    if exists:
+        check_continues(run_folder.document(), composed.document)
+    plan = RunPlan(
+        name=spec.run.name,
+        folder=path,
+        checkpoint_url=checkpoint_url(spec, path),
+        run=spec.run,
+        optim=spec.optim,
+        engine=spec.engine,
+        # Workers run in other folders than the command line.
+        cluster=replace(spec.cluster, code_folders=_absolute(spec.cluster.code_folders)),
+        checkpoint=spec.checkpoint,
+        recipe=spec.recipe,
+        model=spec.model,
+        data=spec.data,
+        resume_command=resume_command(spec.run.name, path),
+    )
+    return Start(composed, plan, run_folder, exists)
+
+
+def checkpoint_url(spec: RunSpec, run_path: Path) -> str:
+    """Return where the run's checkpoints lie: in its folder, or below the configured place under its name."""
+    if spec.checkpoint.url is None:
+        return str(run_path / "checkpoints")
+    if "://" in spec.checkpoint.url:
+        return f"{spec.checkpoint.url.rstrip('/')}/{spec.run.name}"
+    return str(Path(spec.checkpoint.url).expanduser().resolve() / str(spec.run.name))
+
+
+def resume_command(name: str, run_path: Path) -> str:
+    """Return what to type, in the current folder, to go on with a run."""
+    in_default_folder = run_path.parent == DEFAULT_RUNS_FOLDER.resolve()
+    return f"ostinato resume {name if in_default_folder else shlex.quote(str(run_path))}"
+
+
+def _absolute(folders: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(Path(folder).expanduser().resolve()) for folder in folders)
