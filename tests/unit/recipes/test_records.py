@@ -1,6 +1,5 @@
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import threading
@@ -222,7 +221,7 @@ def test_damage_is_named_and_leaves_nothing_in_the_cache(
     assert type(failure.value) is kind
     assert str(tiny) in str(failure.value)
     assert str(pickle.loads(pickle.dumps(failure.value))) == str(failure.value)  # noqa: S301 - our own
-    assert not [path for path in (tmp_path / "cache").glob("*") if path.is_dir()]
+    assert not entries(tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -290,20 +289,27 @@ def fill_with(size_bytes: int, log: list[str] | None = None) -> Callable[[Path],
 
 def test_the_least_recently_used_entries_go_first(tmp_path: Path) -> None:
     cache = RecordCache(tmp_path, 250)
+    (tmp_path / "the user's own").mkdir()
+    (tmp_path / "the user's own" / "data").write_bytes(bytes(1000))
     for age_s, name in ((30, "a"), (20, "b")):
         cache.use(name, fill_with(100), lambda folder: None)
-        os.utime(tmp_path / f"{name}-v1", (time.time() - age_s,) * 2)
+        os.utime(tmp_path / f"catalogue-{name}-v1", (time.time() - age_s,) * 2)
     cache.use("a", fill_with(100), lambda folder: None)
     cache.use("c", fill_with(100), lambda folder: None)
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"a-v1", "c-v1"}
+    assert entries(tmp_path) == {"catalogue-a-v1", "catalogue-c-v1"}
     cache.use("d", fill_with(240), lambda folder: None)
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"d-v1"}
+    assert entries(tmp_path) == {"catalogue-d-v1"}
+    assert (tmp_path / "the user's own" / "data").exists()
+
+
+def entries(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("catalogue-*") if path.is_dir()}
 
 
 def test_an_entry_in_use_is_not_evicted(tmp_path: Path) -> None:
     cache = RecordCache(tmp_path, 150)
     cache.use("a", fill_with(100), lambda a: RecordCache(tmp_path, 150).use("b", fill_with(100), lambda b: None))
-    assert (tmp_path / "a-v1").exists()
+    assert "catalogue-a-v1" in entries(tmp_path)
 
 
 def test_many_at_once_fill_once(tmp_path: Path) -> None:
@@ -335,10 +341,10 @@ RecordCache(pathlib.Path(sys.argv[1]), 1000).use("a", fill, lambda folder: None)
 def test_what_a_killed_process_left_is_cleared_and_its_lock_is_free(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_FILLING, str(tmp_path)], timeout=60, check=False)
     assert killed.returncode == -9
-    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+    assert entries(tmp_path) == {"catalogue-a-v1.partial"}
     cache = RecordCache(tmp_path, 1000, lock_timeout_s=5.0)
     assert cache.use("a", fill_with(7), lambda folder: (folder / "data").stat().st_size) == 7
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["a-v1"]
+    assert entries(tmp_path) == {"catalogue-a-v1"}
 
 
 def test_waiting_for_the_lock_has_a_deadline(tmp_path: Path) -> None:
@@ -361,10 +367,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
     with pytest.raises(errors.RecordCacheError, match="no space left for decoded records"):
         RecordCache(tmp_path, 1000).use("a", fill, lambda folder: None)
-    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert not entries(tmp_path)
 
 
-def test_a_bound_that_is_too_small(tiny_config: Make, tiny: Path) -> None:
+def test_a_bound_that_is_too_small(tiny_config: Make) -> None:
     with pytest.raises(errors.RecordCacheError, match=r"data.cache_max_bytes = 1000: \S+ needs at least \d+ bytes"):
         open_records(tiny_config(cache_max_bytes=1000))
-    assert shutil.disk_usage(tiny).free > 0
