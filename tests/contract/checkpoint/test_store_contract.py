@@ -42,7 +42,9 @@ def test_of_eight_racing_creators_one_wins(open_again: Callable[[], Store]) -> N
     for turn in range(3):
         with ThreadPoolExecutor(8) as pool:
             created = list(
-                pool.map(lambda i, turn=turn: stores[i].put_if_absent(f"race/{turn}", b"writer %d" % i), range(8))
+                pool.map(
+                    lambda i, turn=turn: stores[i].put_if_absent(f"race/{turn}", b"writer %d" % i), range(8)
+                )
             )
         assert created.count(True) == 1
         assert stores[0].get(f"race/{turn}") == b"writer %d" % created.index(True)

@@ -148,7 +148,7 @@ def test_an_entry_without_chunks_is_refused() -> None:
 
 
 def test_another_version_is_no_damage() -> None:
-    with pytest.raises(FormatError, match="version 2 of ostinato.commit; this program reads version 1"):
+    with pytest.raises(FormatError, match=r"version 2 of ostinato\.commit; this program reads version 1"):
         decode_commit(seal(COMMIT_FORMAT, 2, {}), "here")
 
 
