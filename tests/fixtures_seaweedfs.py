@@ -82,7 +82,8 @@ def running_seaweedfs(folder: Path, bucket: str = "checkpoints") -> Iterator[Sea
         json.dumps({"identities": [{"name": "test", "credentials": credentials, "actions": ["Admin"]}]})
     )
     command = [
-        binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={config}",
+        binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        "-s3", f"-s3.config={config}",
         "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64", "-volume.max=100",
