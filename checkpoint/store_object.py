@@ -40,8 +40,7 @@ _TO_S3FS_NAMES = {
     "session_token": "token",
 }
 _INSTANCE_METADATA = "http://169.254.169.254"
-"""Where the client looks for the machine's own role when it has found no credentials."""
-_WHERE_CREDENTIALS_COME_FROM = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or storage_options"
+"""Where the client looks for the machine's own role when it has found no credentials (AWS, GCS)."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _S3_ERROR = re.compile(r"<Code>(\w+)</Code>\s*<Message>([^<]*)</Message>")
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"}
@@ -77,17 +76,17 @@ class ObjectStore:
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """See Store."""
+        check_key(key)
         try:
-            obstore.put(
-                self._client, check_key(key), data, chunk_size=_PART_BYTES, max_concurrency=_CONCURRENT_PARTS
-            )
+            obstore.put(self._client, key, data, chunk_size=_PART_BYTES, max_concurrency=_CONCURRENT_PARTS)
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, key) from error
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See Store."""
+        check_key(key)
         try:
-            obstore.put(self._client, check_key(key), data, mode="create")
+            obstore.put(self._client, key, data, mode="create")
         except AlreadyExistsError:
             # The client repeats requests; the object that is in the way may be our own.
             return self.get(key) == data
@@ -119,7 +118,7 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         """See Store."""
         try:
-            return bytes(obstore.get(self._client, check_key(key)).bytes())
+            return bytes(obstore.get(self._client, key).bytes())
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, key) from error
 
@@ -129,7 +128,7 @@ class ObjectStore:
             return []
         starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
         try:
-            found = obstore.get_ranges(self._client, check_key(key), starts=starts, ends=stops, coalesce=0)
+            found = obstore.get_ranges(self._client, key, starts=starts, ends=stops, coalesce=0)
             return [memoryview(part) for part in found]
         except (BaseError, OSError, ValueError) as error:
             if _status(error) == 416:
@@ -240,7 +239,8 @@ class ObjectStore:
         if isinstance(error, FileNotFoundError):
             return ObjectMissing(f"{where}: no such object")
         if _INSTANCE_METADATA in text:
-            return StoreDenied(f"{where}: no credentials: {_WHERE_CREDENTIALS_COME_FROM}")
+            names = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if self._s3 else "the service's variables"
+            return StoreDenied(f"{where}: no credentials: set {names}, or storage_options")
         kind, what = _kind(_status(error), code)
         return kind(f"{where}: {self._server()} {what}: {message}")
 
