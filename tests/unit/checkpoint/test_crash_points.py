@@ -1,4 +1,4 @@
-"""A writer that dies at any call of the store leaves the old checkpoint or the new one, and never a torn one."""
+"""A writer that dies at any call of the store leaves the old checkpoint or the new one, never a torn one."""
 
 import itertools
 
