@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     import torch
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 MASTER = "fp32"
-"""Kind of the fp32 master weights. Optimizer state has its torch name as kind: `exp_avg`, `exp_avg_sq`, ..."""
+"""Kind of the fp32 master weights. Optimizer state has its torch name as kind: `exp_avg`, `exp_avg_sq`, …"""
 FROZEN = "frozen"
 """Kind of weights that no optimizer owns; saved in their own dtype."""
 BUFFER = "buffer"
@@ -26,8 +26,8 @@ BUFFER = "buffer"
 class Slice:
     """The flat interval `[start, stop)` of one named tensor, and a view of it in live memory.
 
-    `view` is 1-D, contiguous, has `stop - start` elements and aliases the engine's own storage: reading it reads
-    the current state, writing it changes it.
+    `view` is 1-D, contiguous, has `stop - start` elements and aliases the engine's own storage: reading it
+    reads the current state, writing it changes it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Slice:
 
 
 class StateAdapter(Protocol):
-    """What Checkpointer asks an engine. Implemented once per way of sharding; never moves or copies tensors."""
+    """What Checkpointer asks an engine. One per way of sharding; never moves or copies tensors."""
 
     def owned(self) -> Sequence[Slice]:
         """Return what this rank saves. Over all ranks each element of each tensor occurs exactly once.
@@ -50,11 +50,11 @@ class StateAdapter(Protocol):
         ...
 
     def wanted(self) -> Sequence[Slice]:
-        """Return what this rank fills when loading: `owned()` plus whole replicated tensors (frozen, buffers)."""
+        """Return what this rank fills when loading: `owned()` and whole frozen weights and buffers."""
         ...
 
     def scalars(self) -> dict[str, Json]:
-        """Return everything that is not a tensor slice: optimizer step counts, group settings, loss scale, counters."""
+        """Return what is not a tensor slice: optimizer step counts, group settings, loss scale, counters."""
         ...
 
     def load_scalars(self, scalars: Mapping[str, Json]) -> None:
@@ -70,7 +70,7 @@ class StateAdapter(Protocol):
 
 
 class SliceSource(Protocol):
-    """One complete snapshot of all ranks, readable by interval: sealed slots of one node, or a committed checkpoint."""
+    """One complete snapshot of all ranks, readable by interval: a node's sealed slots, or a commit."""
 
     step: int
 
