@@ -62,18 +62,10 @@ def differences(first: State, second: State) -> list[str]:
     """Return the tensors that one state lacks, or that differ in any bit."""
     return [
         f"{name} {kind}"
-<<<<<<< HEAD
-        for name, kind in names
-        if (kind not in ignore_kinds
-        and ((name, kind) not in first or (name, kind) not in second))
-        or (kind not in ignore_kinds
-        and not torch.equal(first[name, kind], second[name, kind]))
-=======
         for name, kind in sorted(set(first) | set(second))
         if (name, kind) not in first
         or (name, kind) not in second
         or not torch.equal(first[name, kind], second[name, kind])
->>>>>>> snapshot
     ]
 
 
