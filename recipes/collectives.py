@@ -30,7 +30,7 @@ def gather(local: torch.Tensor) -> torch.Tensor:
         return local.detach()
     local = local.detach().contiguous()
     everyone = local.new_empty((num_ranks() * local.shape[0], *local.shape[1:]))
-    dist.all_gather_into_tensor(everyone, local)
+    dist.all_gather_single(everyone, local)
     return everyone
 
 
