@@ -200,7 +200,8 @@ def _print_reports(reports: "Iterable[VerifyReport]") -> None:
     for report in reports:
         state = "whole" if report.whole else f"DAMAGED in {plural(len(report.damaged), 'place')}"
         out.print(
-            f"step {report.step}: {state}; {format_bytes(report.size_bytes)} in {plural(report.num_chunks, 'chunk')} of "
+            f"step {report.step}: {state}; {format_bytes(report.size_bytes)} in "
+            f"{plural(report.num_chunks, 'chunk')} of "
             f"{plural(report.num_objects, 'object')} read in {report.seconds:.1f} s",
             soft_wrap=True,
         )
