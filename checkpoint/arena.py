@@ -157,9 +157,8 @@ class Arena:
                 os.close(descriptor)
         except (OSError, ValueError) as error:
             raise ArenaError(f"cannot open {path}: {error}") from error
-        header = view[: _FILE.size]
-        (checksum,) = _HASH.unpack(view[_FILE.size : _FILE.size + _HASH.size])
-        if checksum != xxhash.xxh3_64_intdigest(header):
+        header, checksum = view[: _FILE.size], view[_FILE.size : _FILE.size + _HASH.size]
+        if checksum != _HASH.pack(xxhash.xxh3_64_intdigest(header)):
             raise ArenaError(f"{path}: the header is damaged, or the file is no arena")
         _, version, slots, text_bytes, text_hash, meta_capacity = _FILE.unpack(header)
         text = view[PAGE_BYTES : PAGE_BYTES + text_bytes]
@@ -167,7 +166,10 @@ class Arena:
             raise ArenaError(f"{path}: version {version} with {slots} slots; this program reads version {_VERSION}")
         if xxhash.xxh3_64_intdigest(text) != text_hash:
             raise ArenaError(f"{path}: the layout is damaged")
-        return cls(path, Layout.from_json(text), view, meta_capacity, writable=False)
+        arena = cls(path, Layout.from_json(text), view, meta_capacity, writable=False)
+        if arena._slot(SLOTS) != len(view):
+            raise ArenaError(f"{path}: has {len(view)} bytes, its layout needs {arena._slot(SLOTS)}")
+        return arena
 
     def begin(self, slot: int) -> memoryview:
         """Erase the seal of `slot` and return its data for writing. Call `seal` when all of it is written."""

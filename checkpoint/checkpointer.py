@@ -59,7 +59,8 @@ class Checkpointer:
         self._reports: list[SaveReport] = []
         self._pending: dict[int, int] = {}
         """Requested saves: step to slot. Each slot is pinned until the keeper has answered."""
-        self._durable_step: int | None = None
+        self.durable_step: int | None = None
+        """Newest step that this checkpointer has been told is committed."""
         self._folder = run_folder(config.arena_folder, run)
         target = SaveTarget(
             url=self._url,
@@ -102,7 +103,7 @@ class Checkpointer:
         if not sealed:
             raise CheckpointError("nothing to save: call snapshot first")
         newest = sealed[0]
-        if newest.step in self._pending or newest.step == self._durable_step:
+        if newest.step in self._pending or newest.step == self.durable_step:
             return True
         # Two may be pending elsewhere than on rank 0: one being written, and one that rank 0 has yet to decide about.
         limit = 1 if self._rank == 0 else 2
@@ -192,7 +193,7 @@ class Checkpointer:
                 report = SaveReport(**{key: value for key, value in message.items() if key != "op"})
                 self._reports.append(report)
                 if report.ok:
-                    self._durable_step = report.step
+                    self.durable_step = report.step
 
     def _tell(self, message: Mapping[str, Json]) -> bool:
         """Send one message, to another keeper if need be. False, with failed reports, when there is none."""

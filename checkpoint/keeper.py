@@ -147,9 +147,9 @@ class Keeper:
             if owner not in self._saves:
                 found = ArenaSet(*owner, self._folder / f"{hello.fence}-{hello.generation}")
                 self._saves[owner] = Saves(found, hello.world_size, hello.target, self._answer_of(owner), self._log)
+            self._log(f"rank {hello.rank} of {hello.world_size}, fence {hello.fence}, generation {hello.generation}")
             connection.send({"op": "welcome", "pid": os.getpid()})
             self._clients[connection] = hello
-        self._log(f"rank {hello.rank} of {hello.world_size}, fence {hello.fence}, generation {hello.generation}")
 
     def _answer_of(self, owner: tuple[int, int]) -> Answer:
         def answer(rank: int, message: dict[str, Any]) -> None:

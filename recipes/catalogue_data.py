@@ -108,10 +108,12 @@ class CatalogueData:
         usable = (records.rows[:, self._vendors] >= 0).any(axis=1) & self._has_name.any(axis=1) & ~records.held_out
         candidates = np.flatnonzero(usable)
         bases = records.base_indices[candidates]
-        order = np.argsort(bases, kind="stable")
-        unique, begins = np.unique(bases[order], return_index=True)
+        candidates = candidates[np.argsort(bases, kind="stable")]
+        unique, counts = np.unique(bases, return_counts=True)
+        ends = np.cumsum(counts)
         concepts = []
-        for base, members in zip(unique.tolist(), np.split(candidates[order], begins[1:]), strict=True):
+        for base, begin, end in zip(unique.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True):
+            members = candidates[begin:end]
             concepts.append((base if usable[base] else -1, members[members != base]))
         return concepts
 

@@ -29,10 +29,6 @@ class CatalogueSource:
             ) from None
         self.index: CatalogueIndex = parse_index(data, self.url)
 
-    def place(self, shard: ShardInfo) -> str:
-        """Return where a shard lies, for messages."""
-        return f"{self.url}/{shard.file}"
-
     def read_shard(self, shard: ShardInfo) -> bytes:
         """Return a shard's bytes, which are those that the index describes.
 
@@ -42,14 +38,14 @@ class CatalogueSource:
             data = self._folder.read(shard.file)
         except FileNotFoundError:
             raise MissingShardError(
-                f"{self.place(shard)}: the index names this shard and it is not there; copy it, or build the "
+                f"{self.url}/{shard.file}: the index names this shard and it is not there; copy it, or build the "
                 "catalogue again"
             ) from None
         digest = xxhash.xxh3_128_hexdigest(data)
         if (len(data), digest) != (shard.size_bytes, shard.xxh3_128):
             kind = "truncated" if len(data) < shard.size_bytes else "changed"
             raise DamagedShardError(
-                f"{self.place(shard)}: {kind}: {len(data)} bytes with xxh3 {digest}, the index says "
+                f"{self.url}/{shard.file}: {kind}: {len(data)} bytes with xxh3 {digest}, the index says "
                 f"{shard.size_bytes} bytes with {shard.xxh3_128}; copy it again, or build the catalogue again"
             )
         return data

@@ -6,7 +6,7 @@ keyword_cells[cell + 1]), and string k is the bytes [keyword_ends[k], keyword_en
 that there is nothing. No Python object is made per string, neither here nor when the cache is opened.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from recipes.catalogue_schema import ENTITY_FIELDS, SCHEMA
+from recipes.catalogue_schema import ENTITY_FIELDS, SCHEMA, CatalogueIndex, ShardInfo
 from recipes.errors import DamagedShardError
 from recipes.rendering import IMAGE_BYTES
 
@@ -36,15 +36,17 @@ IntArray = npt.NDArray[np.int64]
 
 
 class CatalogueDecoder:
-    """Turns shards, one after the other, into the files of a cache folder. Use it as a context manager.
+    """Turns the shards of a catalogue, one after the other, into the files of a cache folder.
 
-    `locales` and `vendors` give the columns their numbers. Leaving the context without an error completes the files.
+    Use it as a context manager: leaving it without an error completes the files. `where` names the catalogue in
+    errors; vendors and locales get their numbers from the index.
     """
 
-    def __init__(self, folder: Path, locales: Sequence[str], vendors: Sequence[str]) -> None:
+    def __init__(self, folder: Path, index: CatalogueIndex, where: str) -> None:
         self._folder = folder
-        self._locales, self._vendors = pa.array(locales, pa.string()), list(vendors)
-        self._num_locales = len(locales)
+        self._where = where
+        self._vendors = pa.array(list(index.vendors), pa.string())
+        self._locales = pa.array(list(index.locales), pa.string())
         self._num_rows = 0
         self._tables: list[pa.Table] = []
         self._rows: list[npt.NDArray[np.int32]] = []
@@ -67,50 +69,59 @@ class CatalogueDecoder:
         if kind is None:
             self._finish()
 
-    def add(self, where: str, data: bytes) -> None:
-        """Decode one shard, `data`; `where` names it in errors. Raises DamagedShardError."""
-        shard = _Shard(where, data)
+    def add(self, info: ShardInfo, data: bytes) -> None:
+        """Decode one shard. Raises DamagedShardError."""
+        shard = _Shard(f"{self._where}/{info.file}", data)
+        if shard.table.num_rows != info.rows:
+            raise DamagedShardError(f"{shard.where}: has {shard.table.num_rows} rows, the index says {info.rows}")
         self._images.write(shard.images())
         first = shard.first_rows()
         self._rows.append(shard.rows_by_vendor(first, self._vendors, self._num_rows))
         self._num_rows += shard.table.num_rows
         entities = shard.table.take(pa.array(first))
         self._tables.append(entities.select(list(ENTITY_FIELDS)))
-        num_cells = len(first) * self._num_locales
-        cells, order, names = self._by_cell(where, entities["names"])
-        names = names.take(order)
-        per_cell = np.zeros(num_cells, np.int64)
-        per_cell[cells] = _lengths(names)
-        self._name_bytes.append(per_cell)
+        self._add_names(shard.where, entities)
+        self._add_keywords(shard.where, entities)
+
+    def _add_names(self, where: str, entities: pa.Table) -> None:
+        cells, names = self._by_cell(where, entities["names"])
+        self._name_bytes.append(self._spread(_lengths(names), cells, len(entities)))
         self._names.write(_blob(names))
-        cells, order, lists = self._by_cell(where, entities["keywords"])
-        lists = lists.take(order)
-        per_cell = np.zeros(num_cells, np.int64)
-        per_cell[cells] = pc.list_value_length(lists).fill_null(0).to_numpy()
-        self._keywords_per_cell.append(per_cell)
+
+    def _add_keywords(self, where: str, entities: pa.Table) -> None:
+        cells, lists = self._by_cell(where, entities["keywords"])
+        per_list = pc.list_value_length(lists).fill_null(0).to_numpy().astype(np.int64)
+        self._keywords_per_cell.append(self._spread(per_list, cells, len(entities)))
         keywords = lists.flatten()
         self._keyword_bytes.append(_lengths(keywords))
         self._keywords.write(_blob(keywords))
 
-    def _by_cell(self, where: str, column: pa.ChunkedArray) -> tuple[IntArray, IntArray, pa.Array]:
-        """Return of a map column the cells that have a value (sorted), the order that sorts the values, and those."""
+    def _spread(self, values: IntArray, cells: IntArray, num_entities: int) -> IntArray:
+        """Return the values at their cells, and 0 at all others."""
+        spread = np.zeros(num_entities * len(self._locales), np.int64)
+        spread[cells] = values
+        return spread
+
+    def _by_cell(self, where: str, column: pa.ChunkedArray) -> tuple[IntArray, pa.Array]:
+        """Return which cells have a value in a column of maps by locale, sorted, and their values."""
         maps = column.combine_chunks()
         locale = pc.index_in(maps.keys, value_set=self._locales)
         if locale.null_count:
             unknown = maps.keys.filter(locale.is_null())[0].as_py()
             raise DamagedShardError(f"{where}: has texts in locale {unknown!r}, which the index does not name")
         entity = np.repeat(np.arange(len(maps)), np.diff(maps.offsets.to_numpy()))
-        cells = entity * self._num_locales + locale.to_numpy()
+        cells = entity * len(self._locales) + locale.to_numpy()
         order = np.argsort(cells, kind="stable")
         if np.any(np.diff(cells[order]) == 0):
             raise DamagedShardError(f"{where}: an entity has two texts of one kind in one locale")
-        return cells[order], order, maps.items
+        return cells[order], maps.items.take(pa.array(order))
 
     def _finish(self) -> None:
         table = pa.concat_tables(self._tables).combine_chunks()
-        codes = table["entity"]
-        if len(pc.unique(codes)) != len(codes):
-            raise DamagedShardError(f"{self._folder}: the rows of some entity do not follow one another")
+        counts = pc.value_counts(table["entity"])
+        repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        if len(repeated):
+            raise DamagedShardError(f"{self._where}: the rows of entity {repeated[0]} do not follow one another")
         with ipc.new_file(str(self._folder / ENTITIES_FILE), table.schema) as file:
             file.write_table(table)
         np.save(self._folder / ROWS_FILE, np.concatenate(self._rows))
@@ -149,11 +160,9 @@ class _Shard:
         codes = self.table["entity"].combine_chunks().dictionary_encode().indices.to_numpy()
         return np.flatnonzero(np.diff(codes, prepend=-1))
 
-    def rows_by_vendor(
-        self, first: npt.NDArray[np.int64], vendors: list[str], row_offset: int
-    ) -> npt.NDArray[np.int32]:
+    def rows_by_vendor(self, first: npt.NDArray[np.int64], vendors: pa.Array, row_offset: int) -> npt.NDArray[np.int32]:
         """Return [entity, vendor] → row number in the whole catalogue, -1 where the vendor has no picture."""
-        vendor = pc.index_in(self.table["vendor"].combine_chunks(), value_set=pa.array(vendors))
+        vendor = pc.index_in(self.table["vendor"].combine_chunks(), value_set=vendors)
         if vendor.null_count:
             row = int(np.flatnonzero(vendor.is_null().to_numpy(zero_copy_only=False))[0])
             raise DamagedShardError(f"{self._place(row)}: vendor {self.table['vendor'][row]} is not in the index")

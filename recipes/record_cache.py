@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT_S = 1800.0
 """How long a process waits while another one on this node fetches and decodes the same catalogue."""
 _POLL_S = 0.02
+_PREFIX = "catalogue-"
 _LAYOUT = "v1"
 """Part of each folder's name: a version that lays arrays out otherwise must not read these."""
 
@@ -40,7 +40,7 @@ class RecordCache:
         Blocks while another process fills the same entry. The entry is not removed before `opened` returns.
         Raises RecordCacheError, and whatever `fill` raises; then nothing is left behind.
         """
-        name = f"{fingerprint}-{_LAYOUT}"
+        name = f"{_PREFIX}{fingerprint}-{_LAYOUT}"
         entry = self._folder / name
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +62,9 @@ class RecordCache:
             )
 
     def _fill(self, entry: Path, fill: Callable[[Path], None]) -> None:
-        _remove_leftovers(self._folder, entry.name)
-        partial = Path(tempfile.mkdtemp(prefix=f"{entry.name}.partial-", dir=self._folder))
+        partial = entry.with_name(f"{entry.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed; the lock is ours
+        partial.mkdir()
         try:
             fill(partial)
             _sync(partial)
@@ -72,8 +73,11 @@ class RecordCache:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _evict(self, keep: Path) -> None:
-        """Remove the least recently used entries until all fit; entries in someone's hands are passed over."""
-        entries = [path for path in self._folder.iterdir() if path.is_dir() and ".partial-" not in path.name]
+        """Remove the least recently used entries until all fit; entries in someone's hands are passed over.
+
+        Entries are known by their locks: whatever else the user keeps in this folder is left alone.
+        """
+        entries = [self._folder / lock.stem for lock in self._folder.glob(f"{_PREFIX}*.lock")]
         sizes_bytes = {path: _size_bytes(path) for path in entries}
         total_bytes = sum(sizes_bytes.values())
         for path in sorted(entries, key=_last_use_s):
@@ -113,12 +117,6 @@ class RecordCache:
 def default_cache_folder() -> Path:
     """Return `ostinato/records` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato" / "records"
-
-
-def _remove_leftovers(folder: Path, name: str) -> None:
-    """Remove what processes that were killed left of this entry; its lock is ours, so none is still at it."""
-    for path in folder.glob(f"{name}.partial-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

@@ -159,6 +159,6 @@ def open_records(config: CatalogueDataConfig) -> Records:
 
 
 def _decode(source: CatalogueSource, folder: Path) -> None:
-    with CatalogueDecoder(folder, tuple(source.index.locales), tuple(source.index.vendors)) as decoder:
+    with CatalogueDecoder(folder, source.index, source.url) as decoder:
         for shard in source.index.shards:
-            decoder.add(source.place(shard), source.read_shard(shard))
+            decoder.add(shard, source.read_shard(shard))

@@ -122,7 +122,7 @@ pip_activity() {
     local unpacked=("$venv"/lib/python3*/site-packages/*.dist-info)
     awk -v num_unpacked="${#unpacked[@]}" '
         /^ *Collecting /        {num_packages++; doing = "resolving " $2}
-        /^ *Downloading /       {doing = "downloading " $2 " " $3 " " $4}
+        /^ *Downloading /       {file = $2; sub(/-[0-9].*/, "", file); doing = "downloading " file " " $3 " " $4}
         /^ *(Building|Preparing)/ {doing = $0}
         / Retrying /            {doing = "the package registry does not answer; pip tries again"}
         /^Installing collected/ {doing = "unpacking " NF - 3 " packages, " num_unpacked " done"; num_packages = 0}

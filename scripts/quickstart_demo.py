@@ -1,4 +1,4 @@
-"""The quickstart behind `./scripts/quickstart`: trains the catalogue sample, kills a worker on the way, tells the end."""
+"""The quickstart: trains on the catalogue sample, kills a worker on the way, and tells what came of it."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def _kill_one_worker(folder: RunFolder, process: "subprocess.Popen[bytes]", cons
             if record is None or len(record.workers) <= _KILLED_RANK:
                 continue
             pid = record.workers[_KILLED_RANK].pid
-            console.print(f"\nAfter step {event['step']}: kill -9 {pid} (rank {_KILLED_RANK}). Nobody resumes by hand.\n")
+            console.print(f"\nAfter step {event['step']}: kill -9 {pid}, which is rank {_KILLED_RANK}.\n")
             os.kill(pid, signal.SIGKILL)
             return
 
@@ -104,8 +104,8 @@ def _retrieval(metrics: Mapping[str, float]) -> Table:
     table = Table(title="Retrieval, image to text (right name among the first 5)")
     for column in ("locale", "held-out entities", "seen entities, unseen vendor"):
         table.add_column(column, justify="left" if column == "locale" else "right")
-    locales = [name.split("/")[1] for name in metrics if name.startswith("heldout/") and name.endswith("image_to_text_r5")]
-    for locale in locales:
+    names = [name.split("/") for name in metrics]
+    for locale in [parts[1] for parts in names if parts[0] == "heldout" and parts[-1] == "image_to_text_r5"]:
         table.add_row(locale, *(_percent(metrics, f"{kind}/{locale}/image_to_text_r5") for kind in _KINDS))
     table.add_row("chance", *(_percent(metrics, f"chance/{kind}/r5") for kind in _KINDS))
     return table

@@ -31,7 +31,8 @@ class FakeWorkerGroup:
 
     def train(self, assignments: Sequence[Assignment]) -> None:
         self.assignments = assignments
-        EventLog(RunFolder(self.plan.folder).events_path, run=self.plan.name, rank=0).write("step", step=self.generation)
+        log = EventLog(RunFolder(self.plan.folder).events_path, run=self.plan.name, rank=0)
+        log.write("step", step=self.generation)
 
     def ended(self, timeout_s: float) -> list[WorkerEnd]:
         if self._told:

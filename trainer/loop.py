@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from checkpoint.checkpointer import Checkpointer, SaveReport
+from checkpoint.checkpointer import Checkpointer
 from checkpoint.errors import StoreError
+from checkpoint.keeper_protocol import SaveReport
 from recipes.protocol import Recipe, TrainData
 from trainer.engine import Engine
 from trainer.errors import NonFiniteLossError, RunFolderError
@@ -95,14 +96,14 @@ class Loop:
         """Return when `step` is committed. Raises StoreError when it cannot be."""
         timeout_s = self.plan.checkpoint.save_timeout_s
         reports = self.checkpointer.wait(timeout_s)
-        if not any(report.ok and report.step == step for report in reports):
+        if self.checkpointer.durable_step != step:
             self.checkpointer.snapshot(step, self._extra())
             self.checkpointer.save()
             reports += self.checkpointer.wait(timeout_s)
         self._report_saves(reports)
-        last = reports[-1]
-        if not (last.ok and last.step == step):
-            raise StoreError(f"the checkpoint of step {step} could not be written: {last.error}")
+        if self.checkpointer.durable_step != step:
+            errors = [report.error for report in reports if not report.ok]
+            raise StoreError(f"the checkpoint of step {step} could not be written: {'; '.join(map(str, errors))}")
 
     def _extra(self) -> dict[str, str | int]:
         return {"data_fingerprint": self.data.fingerprint, "seed": self.plan.run.seed}

@@ -67,7 +67,7 @@ class Worker:
         phases = _Phases(events, assignment)
         with joined(assignment, device=self._device, timeout_s=plan.cluster.collective_timeout_s) as peers:
             phases.ended("group")
-            loop = self._build(assignment, peers, events)
+            loop = self.build(assignment, peers, events)
             phases.ended("build")
             first_step = resume(loop.checkpointer, loop.data, events)
             phases.ended("restore")
@@ -76,7 +76,8 @@ class Worker:
             loop.checkpointer.close(retire=True)
             return end
 
-    def _build(self, assignment: Assignment, peers: Peers, events: EventLog) -> Loop:
+    def build(self, assignment: Assignment, peers: Peers, events: EventLog) -> Loop:
+        """Return the loop with model, data, engine and checkpointer; called by every rank, collective, blocking."""
         plan = self._plan
         recipe = build_recipe(plan.recipe, plan.model, plan.data)
         torch.manual_seed(plan.run.seed)
