@@ -68,7 +68,7 @@ def compose_document(
         try:
             _apply(config, override, search)
         except OmegaConfBaseException as error:
-            message = f"override {override.text!r} does not fit: {str(error).splitlines()[0]}"
+            message = f"override of {override.path} does not fit: {str(error).splitlines()[0]}"
             raise OverrideError([Problem("", message, COMMAND_LINE)]) from error
     by_path = {section: origin for section in document}
     by_path |= {override.path: COMMAND_LINE for override in parsed}

@@ -26,6 +26,7 @@ from configs.hints import (
     known_paths,
     section_for,
 )
+from configs.redact import MASK, is_credential, redacted
 from recipes.config import TargetConfig
 
 Section = TypeVar("Section")
@@ -52,9 +53,10 @@ def from_document(
     return value
 
 
-def show_value(value: Any) -> str:
-    """Return a value as one would write it, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+def show_value(value: Any, path: str = "") -> str:
+    """Return the value at `path` as one would write it, cut to a readable length, credentials masked."""
+    masked = MASK if is_credential(path) else redacted(value)
+    text = json.dumps(masked, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -201,7 +203,7 @@ class _Reader:
         return _INVALID
 
     def _note(self, path: str, message: str, value: Any = _INVALID, advice: str | None = None) -> None:
-        shown = None if value is _INVALID else show_value(value)
+        shown = None if value is _INVALID else show_value(value, path)
         self.problems.append(Problem(path, message, self.source_of(path), shown, advice))
 
 

@@ -73,7 +73,7 @@ def is_elastic(path: str, document: Mapping[str, Any]) -> bool:
 def check_continues(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Check that a run of the configuration `old` may go on with `new`.
 
-    Raises ContinueError that lists each key that differs and is not elastic.
+    Raises ContinueError: first the run, then each key that differs and is not elastic.
     """
     before, after = essence(old), essence(new)
     problems = [
@@ -82,19 +82,22 @@ def check_continues(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         if before.get(path, _ABSENT) != after.get(path, _ABSENT)
     ]
     if problems:
-        raise ContinueError(problems)
+        name = new["run"]["name"]
+        message = "exists, and with this configuration its result would be another"
+        advice = f"choose another run.name, or go on as it is with `ostinato resume {name}`"
+        raise ContinueError([Problem("run.name", message, None, name, advice), *problems])
 
 
 def _difference(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Problem:
-    had = f"the run that exists has {show_value(before[path])}" if path in before else "the run that exists has none"
-    shown = show_value(after[path]) if path in after else "(none)"
-    advice = "choose another run.name to train this as another run"
+    message = f"the run has {show_value(before[path], path)}" if path in before else "the run has none"
+    shown = show_value(after[path], path) if path in after else "(none)"
+    advice = None
     if path == "optim.decay_steps" and before.get(path) is not None:
         advice = (
             "the learning rate decays over run.steps unless told otherwise: "
-            f"add optim.decay_steps={before[path]} to go on at its final value, or {advice}"
+            f"add optim.decay_steps={before[path]} to go on at its final value"
         )
-    return Problem(path, had, None, shown, advice)
+    return Problem(path, message, None, shown, advice)
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:

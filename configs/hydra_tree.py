@@ -28,6 +28,7 @@ from configs.allowed import join_words
 from configs.convert import show_value
 from configs.documents import Document
 from configs.errors import FileError, GroupError, OverrideError, Problem
+from configs.redact import redacted_command
 from configs.sources import COMMAND_LINE, OUR_FOLDER, SearchPath, Sources, show_path, trace
 
 _HYDRA_VERSION = "1.3"
@@ -109,7 +110,7 @@ def _parse(text: str, groups: set[str]) -> ParsedOverride:
             raise HydraException("the key is missing")
     except HydraException as error:
         advice = "write KEY=VALUE; a value with spaces or marks needs quotes: 'KEY=\"a b\"'"
-        problem = Problem("", f"override {text!r} cannot be parsed", COMMAND_LINE, advice=advice)
+        problem = Problem("", f"override {redacted_command([text])[0]!r} cannot be parsed", COMMAND_LINE, advice=advice)
         raise OverrideError([problem]) from error
     path = override.key_or_group
     if override.is_hydra_override():
@@ -117,7 +118,9 @@ def _parse(text: str, groups: set[str]) -> ParsedOverride:
         raise OverrideError([Problem(path, message, COMMAND_LINE, advice="leave it out")])
     if override.is_sweep_override():
         advice = "one run has one value; a list is written [a,b], and text with a comma 'KEY=\"a,b\"'"
-        raise OverrideError([Problem(path, f"{text!r} asks for several runs", COMMAND_LINE, advice=advice)])
+        raise OverrideError(
+            [Problem(path, f"{redacted_command([text])[0]!r} asks for several runs", COMMAND_LINE, advice=advice)]
+        )
     is_group = override.package is None and (path in groups or "/" in path)
     return ParsedOverride(text, path, override.value(), is_group, override.is_delete())
 

@@ -11,8 +11,8 @@ _CREDENTIAL = re.compile(
 
 
 def is_credential(key: str) -> bool:
-    """Return whether a key of a mapping names a credential, by its usual words."""
-    return _CREDENTIAL.search(key) is not None
+    """Return whether a key, or the last key of a dotted path, names a credential, by its usual words."""
+    return _CREDENTIAL.search(key.rpartition(".")[2]) is not None
 
 
 def redacted(value: Any) -> Any:

@@ -4,11 +4,14 @@ No package is handed the whole tree; the command line takes it apart.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from checkpoint.config import CheckpointConfig
 from configs.errors import Problem
-from recipes.config import DataConfig, ModelConfig, RecipeConfig
+from configs.redact import is_credential
+from recipes.config import CatalogueDataConfig, DataConfig, ModelConfig, RecipeConfig
 from trainer.batching import plan_batch
 from trainer.config import ClusterConfig, EngineConfig, OptimConfig, RunConfig
 from trainer.errors import BatchError
@@ -63,4 +66,18 @@ def doubts(spec: RunSpec) -> list[str]:
             f"checkpoint.every_steps = {spec.checkpoint.every_steps}: the run has only {spec.run.steps} steps and is "
             "saved at its end alone"
         )
+    for section, options in _storage_options(spec).items():
+        kept = [key for key in options if is_credential(key)]
+        if kept:
+            found.append(
+                f"{section}.storage_options: {', '.join(kept)} will lie in the run folder as given; give credentials "
+                "through the environment"
+            )
+    return found
+
+
+def _storage_options(spec: RunSpec) -> dict[str, Mapping[str, Any]]:
+    found = {"checkpoint": spec.checkpoint.storage_options}
+    if isinstance(spec.data, CatalogueDataConfig):
+        found["data"] = spec.data.storage_options
     return found

@@ -1,26 +1,27 @@
 """From a resolved configuration to a plan that the trainer can launch: a new run, or one that exists and continues."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from configs.compose import Composed
 from configs.fingerprint import check_continues
 from configs.provenance import collect
 from configs.schema import RunSpec
+from scripts.resume_command import resume_command
 from trainer.plan import RunPlan
 from trainer.run_folder import RunFolder
 from trainer.states import RunState
 
-DEFAULT_RUNS_FOLDER = Path("runs")
+if TYPE_CHECKING:
+    from configs.compose import Composed
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """What is about to be launched. `exists`: the run was created before, and goes on from its newest state."""
 
-    composed: Composed
+    composed: "Composed"
     plan: RunPlan
     folder: RunFolder
     exists: bool
@@ -38,7 +39,7 @@ class Start:
         self.folder.create(document, collect(document, command))
 
 
-def prepare(composed: Composed, folder: Path | None = None) -> Start:
+def prepare(composed: "Composed", folder: Path | None = None) -> Start:
     """Return the start of the run that `composed` names; `folder` is where it is already known to lie.
 
     Writes nothing. Raises ContinueError when the run exists and its result would be another, RunFolderError when what
@@ -76,12 +77,6 @@ def checkpoint_url(spec: RunSpec, run_path: Path) -> str:
     if "://" in spec.checkpoint.url:
         return f"{spec.checkpoint.url.rstrip('/')}/{spec.run.name}"
     return str(Path(spec.checkpoint.url).expanduser().resolve() / str(spec.run.name))
-
-
-def resume_command(name: str, run_path: Path) -> str:
-    """Return what to type, in the current folder, to go on with a run."""
-    in_default_folder = run_path.parent == DEFAULT_RUNS_FOLDER.resolve()
-    return f"ostinato resume {name if in_default_folder else shlex.quote(str(run_path))}"
 
 
 def _absolute(folders: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from scripts.cli.output import (
     console,
     format_age,
     format_bytes,
+    plural,
     print_facts,
     print_json,
     print_table,
@@ -197,10 +198,11 @@ def _choose(store: "Store", step: int | None) -> "CommitInfo":
 def _print_reports(reports: "Iterable[VerifyReport]") -> None:
     out = console()
     for report in reports:
-        state = "whole" if report.whole else f"DAMAGED in {len(report.damaged)} places"
+        state = "whole" if report.whole else f"DAMAGED in {plural(len(report.damaged), 'place')}"
         out.print(
-            f"step {report.step}: {state}; {format_bytes(report.size_bytes)} in {report.num_chunks} chunks of "
-            f"{report.num_objects} objects read in {report.seconds:.1f} s",
+            f"step {report.step}: {state}; {format_bytes(report.size_bytes)} in "
+            f"{plural(report.num_chunks, 'chunk')} of "
+            f"{plural(report.num_objects, 'object')} read in {report.seconds:.1f} s",
             soft_wrap=True,
         )
         for damage in report.damaged:

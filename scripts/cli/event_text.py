@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scripts.cli.output import format_bytes
+from scripts.cli.output import format_bytes, plural
 
 Event = Mapping[str, Any]
 
@@ -27,7 +27,8 @@ def _number(value: Any, form: str) -> str:
 
 
 def _run_started(event: Event) -> str:
-    return f"attempt {event.get('attempt')}: {event.get('workers')} workers, {event.get('steps')} steps"
+    workers, steps = plural(event.get("workers", 0), "worker"), plural(event.get("steps", 0), "step")
+    return f"attempt {event.get('attempt')}: {workers}, {steps}"
 
 
 def _worker_started(event: Event) -> str:
@@ -48,7 +49,9 @@ def _restored(event: Event) -> str:
 
 def _recovered(event: Event) -> str:
     seconds = _number(event.get("seconds"), ".2f")
-    return f"recovered in {seconds} s at step {event.get('step')}; {event.get('steps_lost')} steps repeated"
+    return (
+        f"recovered in {seconds} s at step {event.get('step')}; {plural(event.get('steps_lost', 0), 'step')} repeated"
+    )
 
 
 def _evaluation(event: Event) -> str:

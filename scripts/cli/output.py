@@ -80,6 +80,11 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return `1 worker`, `2 workers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_age(then_s: float | None, now_s: float | None = None) -> str:
     """Return how long ago an epoch second was."""
     if then_s is None:

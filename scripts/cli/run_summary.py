@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.starting import resume_command
+from scripts.resume_command import resume_command
 from trainer.errors import RunFolderError
 from trainer.events import Event, read_events
 from trainer.run_folder import RunFolder, RunRecord

@@ -1,6 +1,5 @@
 """The strict conversion: exact round trips over everything that the sections can hold, and no guessing."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from configs.documents import flatten, to_document, with_defaults
 from configs.errors import SchemaError
 from configs.hints import TARGET_KEY, alternatives, field_at, fields_of, is_optional, is_section, known_paths
 from configs.schema import RunSpec
-from recipes.config import TargetConfig
+from recipes.config import CustomConfig, TargetConfig
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in {"kind", TARGET_KEY})
@@ -114,7 +113,7 @@ def test_every_default_is_allowed() -> None:
 
 
 def test_documents_share_nothing_with_sections() -> None:
-    document = to_document(RunSpec(recipe=TARGET_RECIPE, model=OWN, data=OWN))
+    document = to_document(RunSpec(recipe=CustomConfig(), model=OWN, data=OWN))
     document["model"]["x"]["y"] = 9
     assert OWN.arguments == {"x": {"y": 1}}
 
@@ -158,8 +157,3 @@ def test_flatten_keeps_empty_mappings_and_lists() -> None:
 
 
 OWN = TargetConfig(target="a.B", arguments={"x": {"y": 1}})
-TARGET_RECIPE = dataclasses.replace(
-    from_document(
-        RunSpec, {"recipe": {"kind": "custom"}, "model": {TARGET_KEY: "a.B"}, "data": {TARGET_KEY: "a.B"}}
-    ).recipe
-)

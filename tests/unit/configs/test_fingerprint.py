@@ -87,7 +87,7 @@ def test_arguments_of_own_data_are_never_elastic() -> None:
 def test_every_difference_is_listed() -> None:
     with pytest.raises(ContinueError) as caught:
         check_continues(BASE, compose_document(BASE, ["optim.lr=1", "run.seed=5", "cluster.workers=2"]).document)
-    assert [problem.path for problem in caught.value.problems] == ["optim.lr", "run.seed"]
+    assert [problem.path for problem in caught.value.problems] == ["run.name", "optim.lr", "run.seed"]
 
 
 def test_elastic_keys_exist() -> None:

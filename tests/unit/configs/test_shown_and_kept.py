@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from configs.compose import compose
+from configs.errors import ConfigError
 from configs.provenance import collect, git_state, git_states
 from configs.redact import MASK, redacted, redacted_command
 from configs.render import to_yaml
@@ -29,12 +30,29 @@ def test_explained_yaml_says_what_keys_mean() -> None:
 def test_credentials_are_masked_everywhere() -> None:
     composed = compose(["checkpoint.storage_options={secret_access_key: s3cr3t, region: eu}"])
     assert "s3cr3t" not in to_yaml(composed.document)
+    assert "through the environment" in composed.warnings[0]
     assert "region: eu" in to_yaml(composed.document)
     assert redacted({"a": [{"session_token": "x"}], "tokens_path": None}) == {
         "a": [{"session_token": MASK}],
         "tokens_path": None,
     }
     assert redacted_command(["train", "x.api_key=1=2", "optim.lr=1"]) == ["train", f"x.api_key={MASK}", "optim.lr=1"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "checkpoint.storage_options.secret_key=s3cr3t,",
+        "checkpoint.storage_options.secret_key=[s3cr3t",
+        "checkpoint={storage_options: 3, secret: s3cr3t}",
+        "checkpoint.secret_token=s3cr3t",
+        "optim.lr={token: s3cr3t}",
+    ],
+)
+def test_credentials_are_masked_in_errors(override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([override])
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_provenance_is_json_and_holds_no_credentials() -> None:
