@@ -32,6 +32,7 @@ ELASTIC_DATA = ("data.url", "data.storage_options", "data.cache_folder", "data.c
 """Where a catalogue lies is elastic too: whether it is the same data is known by its content, which workers check."""
 
 _ABSENT = object()
+_DECAY = "optim.decay_steps"
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
@@ -62,7 +63,7 @@ def essence(document: Mapping[str, Any]) -> Document:
     leaves = {path: value for path, value in flatten(document) if not _is_below(path, elastic)}
     optim = document["optim"]
     lasting = None if optim["schedule"] == "constant" else optim["decay_steps"] or document["run"]["steps"]
-    return {**leaves, "optim.decay_steps": lasting}
+    return {**leaves, _DECAY: lasting}
 
 
 def is_elastic(path: str, document: Mapping[str, Any]) -> bool:
@@ -70,12 +71,20 @@ def is_elastic(path: str, document: Mapping[str, Any]) -> bool:
     return _is_below(path, ELASTIC if TARGET_KEY in document["data"] else ELASTIC + ELASTIC_DATA)
 
 
-def check_continues(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Check that a run of the configuration `old` may go on with `new`.
+def check_continues(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Check that a run of the configuration `old` may go on with `new`. Return warnings about what changes with it.
 
     Raises ContinueError: first the run, then each key that differs and is not elastic.
     """
     before, after = essence(old), essence(new)
+    warnings = []
+    if _decays_anew(old, new, before, after):
+        warnings.append(
+            f"the learning rate now decays over {after[_DECAY]} steps instead of {before[_DECAY]}, so that it is not "
+            "what a run of that length had from the start; "
+            f"optim.decay_steps={before[_DECAY]} goes on at the final value"
+        )
+        after[_DECAY] = before[_DECAY]
     problems = [
         _difference(path, before, after)
         for path in sorted(before.keys() | after.keys())
@@ -86,18 +95,21 @@ def check_continues(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         message = "exists, and with this configuration its result would be another"
         advice = f"choose another run.name, or go on as it is with `ostinato resume {name}`"
         raise ContinueError([Problem("run.name", message, None, name, advice), *problems])
+    return warnings
+
+
+def _decays_anew(
+    old: Mapping[str, Any], new: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> bool:
+    """Return whether the decay differs only because it lasts as long as the run, which was given another length."""
+    explicit = [with_defaults(RunSpec, document)["optim"]["decay_steps"] for document in (old, new)]
+    return explicit == [None, None] and before[_DECAY] != after[_DECAY]
 
 
 def _difference(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Problem:
     message = f"the run has {show_value(before[path], path)}" if path in before else "the run has none"
     shown = show_value(after[path], path) if path in after else "(none)"
-    advice = None
-    if path == "optim.decay_steps" and before.get(path) is not None:
-        advice = (
-            "the learning rate decays over run.steps unless told otherwise: "
-            f"add optim.decay_steps={before[path]} to go on at its final value"
-        )
-    return Problem(path, message, None, shown, advice)
+    return Problem(path, message, None, shown)
 
 
 def _is_below(path: str, roots: tuple[str, ...]) -> bool:

@@ -51,7 +51,8 @@ def prepare(composed: "Composed", folder: Path | None = None) -> Start:
     run_folder = RunFolder(path)
     exists = run_folder.exists()
     if exists:
-        check_continues(run_folder.document(), composed.document)
+        warnings = check_continues(run_folder.document(), composed.document)
+        composed = replace(composed, warnings=(*composed.warnings, *warnings))
     plan = RunPlan(
         name=spec.run.name,
         folder=path,

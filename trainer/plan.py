@@ -42,7 +42,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One rank's part in one generation of an attempt; `fence` is the attempt's number in the store."""
+    """One rank's part in one generation of an attempt; `fence` is its number in the store."""
 
     rank: int
     world_size: int

@@ -113,10 +113,9 @@ class Supervisor:
             self._events.write("supervisor_restarted", generation=record.generation)
             return record
         self._folder.clear_stop_request()
-        fence = claim_fence(open_store(self._plan.checkpoint_url, self._plan.checkpoint.storage_options))
         began = record or RunRecord(self._plan.name, RunState.CREATED.text, 0, "")
         move(RunState.of(began.state), RunState.STARTING)
-        self._events.write("run_started", fence=fence, steps=self._plan.run.steps, workers=self._plan.cluster.workers)
+        self._events.write("run_started", steps=self._plan.run.steps, workers=self._plan.cluster.workers)
         return self._folder.write_record(
             replace(
                 began,
@@ -124,7 +123,6 @@ class Supervisor:
                 steps=self._plan.run.steps,
                 checkpoint_url=self._plan.checkpoint_url,
                 attempt=self._attempt,
-                fence=fence,
                 generation=0,
                 workers=(),
                 reason=None,
@@ -145,7 +143,9 @@ class Supervisor:
         """Start one membership of workers, and return how it ended; afterwards none of its processes lives."""
         generation = self._record.generation + 1
         state = RunState.STARTING if recovery is None else RunState.RECOVERING
-        self._write(state, generation=generation, workers=())
+        # A fence for each generation: what a lost one had half saved must not mix with what this one saves again.
+        store = open_store(self._plan.checkpoint_url, self._plan.checkpoint.storage_options)
+        self._write(state, generation=generation, fence=claim_fence(store), workers=())
         began_s = time.perf_counter()
         try:
             group = self._cluster.start_workers(self._plan, generation)

@@ -34,7 +34,7 @@ def test_losing_memory_too_goes_back_to_the_newest_commit_on_s3(
 ) -> None:
     for name, value in seaweedfs.environment.items():
         monkeypatch.setenv(name, value)
-    overrides = ["cluster.workers=2", "checkpoint.every_steps=5", f"checkpoint.url={seaweedfs.url()}", "optim.decay_steps=15"]
+    overrides = ["cluster.workers=2", "checkpoint.every_steps=5", f"checkpoint.url={seaweedfs.url()}"]
     first = train(make_plan("memoryless", *overrides, "run.steps=10"))
     # The end of an attempt gives the shared memory back, so the next one has only the store.
     second = train(make_plan("memoryless", *overrides, "run.steps=15"))

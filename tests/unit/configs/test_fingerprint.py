@@ -71,11 +71,14 @@ def test_other_place_of_the_data_continues_under_the_same_name_and_gets_another_
 
 def test_longer_run_under_a_schedule_that_lasts_as_long_says_what_to_add() -> None:
     kept = compose([]).document
-    with pytest.raises(ContinueError, match=r"add optim\.decay_steps=200 to go on at its final value"):
-        check_continues(kept, compose_document(kept, ["run.steps=400"]).document)
-    check_continues(kept, compose_document(kept, ["run.steps=400", "optim.decay_steps=200"]).document)
+    [warning] = check_continues(kept, compose_document(kept, ["run.steps=400"]).document)
+    assert "optim.decay_steps=200 goes on at the final value" in warning
+    longer = compose_document(kept, ["run.steps=400", "optim.decay_steps=200"]).document
+    assert check_continues(kept, longer) == []
+    with pytest.raises(ContinueError, match=r"optim\.decay_steps"):
+        check_continues(kept, compose_document(kept, ["optim.decay_steps=300"]).document)
     constant = compose(["optim.schedule=constant"]).document
-    check_continues(constant, compose_document(constant, ["run.steps=400"]).document)
+    assert check_continues(constant, compose_document(constant, ["run.steps=400"]).document) == []
 
 
 def test_arguments_of_own_data_are_never_elastic() -> None:

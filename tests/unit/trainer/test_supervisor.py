@@ -59,7 +59,7 @@ def test_a_death_starts_a_new_generation_that_knows_what_it_recovers_from(plan: 
     assert recovery is not None
     assert recovery.step_reached == 1
     assert [a.generation for a in second.assignments] == [2, 2]
-    assert {a.fence for a in (*first.assignments, *second.assignments)} == {1}
+    assert [first.assignments[0].fence, second.assignments[0].fence] == [1, 2]
     assert [(e["worker"], e["cause"]) for e in _events(plan, "worker_died")] == [(1, "infrastructure")]
 
 
@@ -119,16 +119,18 @@ def test_a_node_lost_later_is_waited_for_by_retrying(plan: RunPlan) -> None:
 
 
 def test_a_restarted_supervisor_goes_on_within_the_attempt(plan: RunPlan) -> None:
-    """The first supervisor dies after writing its record; the second, with the same attempt, uses the same fence."""
+    """The first supervisor dies after writing its record; the second takes the same attempt up."""
     first = Supervisor(plan, 1, FakeCluster())
     del first
     cluster = FakeCluster(all_end(EndKind.FINISHED, 9))
     assert Supervisor(plan, 1, cluster).run().state == "finished"
-    assert cluster.groups[0].assignments[0].fence == 1
+    record = RunFolder(plan.folder).record()
+    assert record is not None
+    assert record.attempt == 1
     assert _events(plan, "supervisor_restarted")
 
 
-def test_every_attempt_claims_a_newer_fence(plan: RunPlan) -> None:
+def test_every_generation_claims_a_newer_fence(plan: RunPlan) -> None:
     fences = []
     for attempt in (1, 2, 3):
         cluster = FakeCluster(all_end(EndKind.FINISHED, 9))
