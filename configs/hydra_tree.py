@@ -148,6 +148,9 @@ def _unknown_option(group: str, chosen: str, options: Sequence[str], source: str
 def _hydra(search: SearchPath) -> Iterator[None]:
     """Initialize Hydra on the search path, and turn everything that it can raise into our errors."""
     token = _searched.set(search.folders[:-1])
+    # We may be called inside somebody's own Hydra application, and Hydra refuses to be initialized twice.
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(OUR_FOLDER), job_name="ostinato", version_base=_HYDRA_VERSION):
             yield
@@ -162,6 +165,7 @@ def _hydra(search: SearchPath) -> Iterator[None]:
         message = " ".join(str(cause).split("\nSee ")[0].split())
         raise FileError([Problem("", f"the configuration does not compose: {message}")]) from error
     finally:
+        GlobalHydra.instance().hydra = outer
         _searched.reset(token)
 
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hydra import compose as hydra_compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from checkpoint.config import CheckpointConfig
 from configs.compose import compose, compose_document
 from configs.convert import from_document
 from configs.documents import to_document
+from configs.errors import GroupError
 from configs.schema import RunSpec
 from configs.sources import OUR_FOLDER
 from recipes.config import CatalogueDataConfig, ClipModelConfig, TargetConfig
@@ -172,3 +175,12 @@ def test_doubtful_settings_warn() -> None:
     assert len(warnings) == 2
     assert "optim.warmup_steps = 20" in warnings[0]
     assert "checkpoint.every_steps = 50" in warnings[1]
+
+
+def test_inside_somebodys_own_hydra_application() -> None:
+    with initialize_config_dir(config_dir=str(OUR_FOLDER), version_base="1.3"):
+        assert compose(["engine=zero3"]).spec.engine.zero_stage == 3
+        with pytest.raises(GroupError):
+            compose(["engine=none"])
+        assert hydra_compose("engine/zero2").engine.zero_stage == 2
+    assert not GlobalHydra.instance().is_initialized()
