@@ -156,7 +156,7 @@ class FsspecStore:
             try:
                 self._fs.pipe_file(path, data, mode="create")
             except OSError as error:
-                # s3fs has no error of its own for a refused condition: it wraps botocore's into "invalid argument".
+                # s3fs has no error for a refused condition: it makes botocore's an "invalid argument".
                 response = getattr(error.__cause__, "response", {})
                 if response.get("Error", {}).get("Code") == "PreconditionFailed":
                     raise FileExistsError(path) from error
@@ -169,7 +169,7 @@ class FsspecStore:
         """Drop an unfinished file; where the file system shows it already, delete it."""
         with contextlib.suppress(StoreError):
             self._call(key, file.discard)
-        # Without this s3fs would upload the rest when the object is collected. Local files are closed already.
+        # Without this s3fs would upload the rest when the object is collected.
         with contextlib.suppress(AttributeError):
             file.closed = True
         with contextlib.suppress(StoreError):

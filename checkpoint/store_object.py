@@ -40,7 +40,7 @@ _TO_S3FS_NAMES = {
     "session_token": "token",
 }
 _INSTANCE_METADATA = "http://169.254.169.254"
-"""Where the client looks for the machine's own role when it has found no credentials."""
+"""Where the client looks for the machine's own role when it has found no credentials (AWS, GCS)."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _S3_ERROR = re.compile(r"<Code>(\w+)</Code>\s*<Message>([^<]*)</Message>")
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"}
@@ -76,17 +76,17 @@ class ObjectStore:
 
     def put(self, key: str, data: bytes | memoryview) -> None:
         """See Store."""
+        check_key(key)
         try:
-            obstore.put(
-                self._client, check_key(key), data, chunk_size=_PART_BYTES, max_concurrency=_CONCURRENT_PARTS
-            )
+            obstore.put(self._client, key, data, chunk_size=_PART_BYTES, max_concurrency=_CONCURRENT_PARTS)
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, key) from error
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See Store."""
+        check_key(key)
         try:
-            obstore.put(self._client, check_key(key), data, mode="create")
+            obstore.put(self._client, key, data, mode="create")
         except AlreadyExistsError:
             # The client repeats requests; the object that is in the way may be our own.
             return self.get(key) == data
@@ -118,7 +118,7 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         """See Store."""
         try:
-            return bytes(obstore.get(self._client, check_key(key)).bytes())
+            return bytes(obstore.get(self._client, key).bytes())
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, key) from error
 
@@ -128,7 +128,7 @@ class ObjectStore:
             return []
         starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
         try:
-            found = obstore.get_ranges(self._client, check_key(key), starts=starts, ends=stops, coalesce=0)
+            found = obstore.get_ranges(self._client, key, starts=starts, ends=stops, coalesce=0)
             return [memoryview(part) for part in found]
         except (BaseError, OSError, ValueError) as error:
             if _status(error) == 416:
@@ -229,29 +229,20 @@ class ObjectStore:
                 raise self._translated(error, path) from error
 
     def _translated(self, error: Exception, key: str) -> StoreError:
-        where = f"{self.url}/{key}" if key else self.url
-        status, text = _status(error), str(error)
+        where, text = f"{self.url}/{key}" if key else self.url, str(error)
         match = _S3_ERROR.search(text)
-        code, message = (match[1], match[2].rstrip(".")) if match else ("", _first_line(error).rpartition(" - ")[2])
-        if _INSTANCE_METADATA in text:
-            return StoreDenied(
-                f"{where}: no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or storage_options"
-            )
+        code, message = (match[1], match[2].rstrip(".")) if match else ("", _reason(error))
         if code == "NoSuchBucket":
             return StoreError(
                 f"{where}: there is no such bucket at {self._server()}: create it, or correct the URL"
             )
         if isinstance(error, FileNotFoundError):
             return ObjectMissing(f"{where}: no such object")
-        if status in {401, 403}:
-            return StoreDenied(
-                f"{where}: {self._server()} refuses: {message}: check credentials and permissions"
-            )
-        if status == 507 or code in _FULL:
-            return StoreFull(f"{where}: {message}")
-        if status is None or status >= 500 or status == 429:
-            return StoreUnavailable(f"{where}: no answer from {self._server()}: {message}")
-        return StoreError(f"{where}: {self._server()} answers {status}: {message}")
+        if _INSTANCE_METADATA in text:
+            names = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if self._s3 else "the service's variables"
+            return StoreDenied(f"{where}: no credentials: set {names}, or storage_options")
+        kind, what = _kind(_status(error), code)
+        return kind(f"{where}: {self._server()} {what}: {message}")
 
     def _server(self) -> str:
         return (_endpoint(self._options) if self._s3 else None) or "the service"
@@ -300,6 +291,22 @@ def _status(error: Exception) -> int | None:
     return int(match[1]) if match else None
 
 
+def _kind(status: int | None, code: str) -> tuple[type[StoreError], str]:
+    """Return our error for an HTTP status and S3's code, and what the server did."""
+    if status in {401, 403}:
+        return StoreDenied, "refuses, check credentials and permissions"
+    if status == 507 or code in _FULL:
+        return StoreFull, "has no space for us"
+    if status is None or status >= 500 or status == 429:
+        return StoreUnavailable, "gives no answer"
+    return StoreError, f"answers {status}"
+
+
 def _first_line(error: Exception) -> str:
     """Return the message without the dump of internals that follows it."""
     return str(error).strip().partition("\n")[0][:300]
+
+
+def _reason(error: Exception) -> str:
+    """Return the end of the first line: before it stand method, address and numbers of tries."""
+    return _first_line(error).rpartition(" - ")[2]

@@ -23,7 +23,7 @@ SEGMENT_BYTES = 1024
 
 
 def make_tensors(step: int, *, frozen_seed: int = 7) -> Tensors:
-    """Return the state after `step` steps: masters and moments differ from step to step, frozen weights do not."""
+    """Return the state after `step` steps: masters and moments differ by step, frozen weights do not."""
     random, frozen = np.random.default_rng(step), np.random.default_rng(frozen_seed)
     tensors: Tensors = {
         (name, kind): random.standard_normal(shape).astype(np.float32)
@@ -64,7 +64,7 @@ def make_states(
 
 
 def cuts(num_elements: int, parts: int, shift: int = 0) -> list[tuple[int, int]]:
-    """Return `parts` intervals that tile `[0, num_elements)`, of unequal size; `shift` moves the inequality."""
+    """Return `parts` intervals that tile `[0, num_elements)`, of unequal size; `shift` varies it."""
     weights = [1 + (index + shift) % 3 for index in range(parts)]
     ends = [math.floor(num_elements * total / sum(weights)) for total in itertools.accumulate(weights)]
     return list(itertools.pairwise([0, *ends]))

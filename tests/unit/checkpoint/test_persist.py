@@ -315,5 +315,7 @@ def test_a_commit_says_when_and_from_where() -> None:
     commit = save(MemoryStore(), make_states(3, 2)).commit
     assert isinstance(commit, Commit)
     assert commit.time_s > 1.7e9
-    assert [reference.key for reference in commit.ranks] == [layout.part_key(3, 1, rank, 2) for rank in (0, 1)]
+    assert [reference.key for reference in commit.ranks] == [
+        layout.part_key(3, 1, rank, 2) for rank in (0, 1)
+    ]
     assert MASTER == "fp32"

@@ -12,7 +12,7 @@ _ITEM_BYTES = 4
 
 
 def _manifests(ends: list[int], num_elements: int, *, gap_bytes: int = 0) -> list[RankManifest]:
-    """Save one F32 tensor of `num_elements`, one chunk between any two `ends`, alternating between two ranks."""
+    """Save one F32 tensor of `num_elements`, a chunk between any two `ends`, by two ranks in turn."""
     bounds = sorted({0, num_elements, *(end for end in ends if end < num_elements)})
     manifests = []
     for rank in range(2):

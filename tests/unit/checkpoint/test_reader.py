@@ -68,7 +68,9 @@ def test_a_view_is_filled_where_it_lies() -> None:
     whole = torch.full((37 * 11 + 20,), -1.0, requires_grad=True)
     view = whole.detach()[10 : 10 + 37 * 11]
     CommitSource(store, info).fill([Slice("embed.weight", MASTER, (37, 11), 0, 37 * 11, view)])
-    np.testing.assert_array_equal(whole.detach().numpy()[10:-10], make_tensors(4)["embed.weight", MASTER].ravel())
+    np.testing.assert_array_equal(
+        whole.detach().numpy()[10:-10], make_tensors(4)["embed.weight", MASTER].ravel()
+    )
     assert whole.detach()[:10].eq(-1).all()
     assert whole.detach()[-10:].eq(-1).all()
 

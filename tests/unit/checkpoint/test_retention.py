@@ -32,4 +32,10 @@ def test_sweeping_again_deletes_nothing_more(steps: set[int], keep_last: int) ->
 
 def test_an_example() -> None:
     steps = range(50, 501, 50)
-    assert expendable_steps(steps, keep_last=3, keep_every_steps=200, pinned=[50]) == [100, 150, 250, 300, 350]
+    assert expendable_steps(steps, keep_last=3, keep_every_steps=200, pinned=[50]) == [
+        100,
+        150,
+        250,
+        300,
+        350,
+    ]

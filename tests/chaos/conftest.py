@@ -1,0 +1,5 @@
+"""Fixtures of the tests that kill processes."""
+
+from fixtures_seaweedfs import seaweedfs
+
+__all__ = ["seaweedfs"]
