@@ -10,9 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from checkpoint.adapters import adapter_for
+    from checkpoint.checkpointer import Checkpointer
     from checkpoint.commits import CommitInfo, list_commits, load_commit, quarantine, usable_commits
     from checkpoint.config import CheckpointConfig
     from checkpoint.errors import (
+        AdapterError,
         ArenaError,
         CheckpointError,
         DamagedError,
@@ -28,16 +31,21 @@ if TYPE_CHECKING:
     )
     from checkpoint.export import export_safetensors
     from checkpoint.fence import claim_fence
+    from checkpoint.keeper_protocol import SaveReport
     from checkpoint.reader import CommitSource
+    from checkpoint.restore import Candidate, Restored
     from checkpoint.state import Slice, StateAdapter
     from checkpoint.store import Store
     from checkpoint.stores import open_store, probe_conditional_put
     from checkpoint.verify import VerifyReport, verify_commit
 
 __all__ = [
+    "AdapterError",
     "ArenaError",
+    "Candidate",
     "CheckpointConfig",
     "CheckpointError",
+    "Checkpointer",
     "CommitInfo",
     "CommitSource",
     "DamagedError",
@@ -46,6 +54,8 @@ __all__ = [
     "IncompleteError",
     "KeeperError",
     "ObjectMissing",
+    "Restored",
+    "SaveReport",
     "Slice",
     "StateAdapter",
     "Store",
@@ -54,6 +64,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "VerifyReport",
+    "adapter_for",
     "claim_fence",
     "export_safetensors",
     "list_commits",
@@ -66,9 +77,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "adapters": ("adapter_for",),
+    "checkpointer": ("Checkpointer",),
     "commits": ("CommitInfo", "list_commits", "load_commit", "quarantine", "usable_commits"),
     "config": ("CheckpointConfig",),
     "errors": (
+        "AdapterError",
         "ArenaError",
         "CheckpointError",
         "DamagedError",
@@ -84,7 +98,9 @@ _HOMES = {
     ),
     "export": ("export_safetensors",),
     "fence": ("claim_fence",),
+    "keeper_protocol": ("SaveReport",),
     "reader": ("CommitSource",),
+    "restore": ("Candidate", "Restored"),
     "state": ("Slice", "StateAdapter"),
     "store": ("Store",),
     "stores": ("open_store", "probe_conditional_put"),

@@ -8,8 +8,8 @@ from checkpoint.agreement import Ranks
 from checkpoint.arena import Arena, Layout
 from checkpoint.arena_sets import list_sets, new_set, run_folder
 from checkpoint.config import CheckpointConfig
-from checkpoint.errors import CheckpointError, KeeperError
-from checkpoint.keeper_client import KeeperClient, KeeperGoneError
+from checkpoint.errors import CheckpointError, KeeperError, KeeperGoneError
+from checkpoint.keeper_client import KeeperClient
 from checkpoint.keeper_protocol import Hello, SaveReport, SaveTarget
 from checkpoint.restore import Candidate, Restored, Restorer
 from checkpoint.snapshot import Snapshotter, plan_layout

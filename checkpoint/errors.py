@@ -13,6 +13,7 @@ CheckpointError
 ├── AdapterError             an engine whose state cannot be named slice by slice
 ├── ArenaError               shared memory: too small, or not ours
 └── KeeperError              the keeper process does not answer
+    └── KeeperGoneError      it has died or hung up; another one may be started
 """
 
 
@@ -66,3 +67,7 @@ class ArenaError(CheckpointError):
 
 class KeeperError(CheckpointError):
     """The keeper process does not answer."""
+
+
+class KeeperGoneError(KeeperError):
+    """The keeper has died or closed the connection; another one may be started."""

@@ -8,17 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from checkpoint.errors import KeeperError
+from checkpoint.errors import KeeperError, KeeperGoneError
 from checkpoint.keeper_protocol import Connection, Hello, connect, take_lock
 from checkpoint.state import Json
 
 START_TIMEOUT_S = 60.0
 _ANSWER_TIMEOUT_S = 20.0
 _ROOT = Path(__file__).resolve().parent.parent
-
-
-class KeeperGoneError(KeeperError):
-    """The keeper has closed the connection or died."""
 
 
 class KeeperClient:

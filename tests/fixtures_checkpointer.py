@@ -24,6 +24,7 @@ class TinyRun:
     """One process's model and optimizer. Every weight after n steps is a function of n alone."""
 
     def __init__(self, folder: Path, seed: int = 0, **settings: Any) -> None:
+        torch.set_num_threads(1)  # sums depend on the number of threads
         torch.manual_seed(seed)
         self.folder = folder
         self.url = str(folder / "store")

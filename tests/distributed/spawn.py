@@ -28,13 +28,14 @@ def run_ranks(
     may_die: Collection[int] = (),
     **kwargs: Any,
 ) -> list[Any]:
-    """Call `function(rank, world_size, **kwargs)` in `world_size` new processes, and return what each returned.
+    """Call `function(rank, world_size, **kwargs)` in `world_size` processes, and return what each returned.
 
     `function` is a top-level function of an importable module. torch.distributed is initialised (gloo on loopback), and
     the environment is what torchrun would set. A rank in `may_die` may be killed by a signal: its result is None.
     Raises RankError with the traceback of the first rank that fails. No process is left behind.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.distributed.preloaded"])
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
         pipes, processes = [], []

@@ -213,6 +213,8 @@ def test_reading_needs_no_torch() -> None:
         " checkpoint.verify, checkpoint.sweep, checkpoint.store_object, checkpoint.fence;"
         "assert 'torch' not in sys.modules, 'torch'; assert 'fsspec' not in sys.modules, 'fsspec';"
         "assert checkpoint.open_store and set(checkpoint.__all__) <= set(dir(checkpoint));"
-        "[getattr(checkpoint, name) for name in checkpoint.__all__]; assert 'torch' not in sys.modules"
+        "needs_torch = {'Candidate', 'Checkpointer', 'Restored', 'adapter_for'};"
+        "[getattr(checkpoint, name) for name in set(checkpoint.__all__) - needs_torch];"
+        "assert 'torch' not in sys.modules, 'torch'"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
