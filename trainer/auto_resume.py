@@ -56,4 +56,4 @@ def decide(failure: Failure, history: RetryHistory, budgets: RetryBudgets) -> De
             f"rank {failure.rank}: {failure.message}; {used} of {limit} retries for {failure.cause.value} are used "
             f"(cluster.retries.{failure.cause.value})" + (f"\n{failure.traceback}" if failure.traceback else "")
         )
-    return Retry(f"{failure.cause.value} {used + 1} of {limit}: {failure.message}")
+    return Retry(f"retry {used + 1} of {limit} for {failure.cause.value}")

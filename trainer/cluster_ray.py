@@ -191,8 +191,10 @@ def _ran_out_of_memory(error: BaseException) -> bool:
 def _cause_text(error: BaseException) -> str:
     """Return the line of Ray's long explanation that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "connection error code 2. End of file" in str(error):
+        return "killed, or crashed without a Python traceback"
     details = [line.partition("Worker exit detail:")[2].strip() for line in lines if "Worker exit detail:" in line]
-    return (details or lines or [type(error).__name__])[0].partition(" Some common causes")[0][:300]
+    return (details or lines or [type(error).__name__])[0][:300]
 
 
 def _place(plan: RunPlan, accelerator: Accelerator) -> PlacementGroup:

@@ -228,6 +228,7 @@ class Supervisor:
             verdict=type(decision).__name__,
             cause=failure.cause.value,
             worker=failure.rank,
+            message=failure.message,
             reason=decision.reason,
         )
         if isinstance(decision, GiveUp):

@@ -36,11 +36,11 @@ def _worker_started(event: Event) -> str:
 
 
 def _worker_died(event: Event) -> str:
-    return f"rank {event.get('worker')} (process {event.get('pid')}) died: {event.get('message')}"
+    return f"rank {event.get('worker')} (process {event.get('pid')}) failed: {event.get('message')}"
 
 
 def _decision(event: Event) -> str:
-    return f"{str(event.get('verdict')).lower()} after {event.get('cause')}: {event.get('reason')}"
+    return f"AutoResume: {event.get('reason')}"
 
 
 def _restored(event: Event) -> str:

@@ -81,7 +81,7 @@ def test_a_lost_peer_without_a_culprit_counts_as_infrastructure(plan: RunPlan, m
     monkeypatch.setattr("trainer.supervisor._CULPRIT_TIMEOUT_S", 0.05)
     cluster = FakeCluster(all_end(EndKind.PEER_LOST, 3), all_end(EndKind.FINISHED, 9))
     assert Supervisor(plan, 1, cluster).run().state == "finished"
-    assert "lost their peers" in _events(plan, "decision")[0]["reason"]
+    assert "lost their peers" in _events(plan, "decision")[0]["message"]
 
 
 def test_a_stop_file_ends_the_run_after_a_save(plan: RunPlan) -> None:
