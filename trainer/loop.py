@@ -102,8 +102,8 @@ class Loop:
             reports += self.checkpointer.wait(timeout_s)
         self._report_saves(reports)
         if self.checkpointer.durable_step != step:
-            errors = [report.error for report in reports if not report.ok]
-            raise StoreError(f"the checkpoint of step {step} could not be written: {'; '.join(map(str, errors))}")
+            errors = "; ".join(f"{report.error}: {report.message}" for report in reports if not report.ok)
+            raise StoreError(f"the checkpoint of step {step} could not be written: {errors}")
 
     def _extra(self) -> dict[str, str | int]:
         return {"data_fingerprint": self.data.fingerprint, "seed": self.plan.run.seed}
@@ -151,7 +151,7 @@ class Loop:
     def _report_saves(self, reports: list[SaveReport]) -> None:
         for report in reports:
             if not report.ok:
-                self.events.write("checkpoint_failed", step=report.step, error=report.error)
+                self.events.write("checkpoint_failed", step=report.step, error=f"{report.error}: {report.message}")
             elif self.peers.rank == 0:
                 self.events.write(
                     "checkpoint_committed", step=report.step, bytes=report.bytes, seconds=report.seconds
