@@ -10,7 +10,7 @@ from checkpoint.stores import open_store, probe_conditional_put
 from trainer.cluster_ray import SupervisorHandle, connected
 from trainer.events import Observer, read_events
 from trainer.plan import Outcome, RunPlan
-from trainer.run_folder import RunFolder, RunRecord
+from trainer.run_folder import RunFolder
 
 _POLL_S = 0.2
 
@@ -29,15 +29,11 @@ def launch(plan: RunPlan, observer: Observer) -> Outcome:
         probe_conditional_put(open_store(plan.checkpoint_url, plan.checkpoint.storage_options))
         offset = folder.events_path.stat().st_size if folder.events_path.exists() else 0
         with connected(plan.cluster):
-            supervisor = SupervisorHandle(plan, _next_attempt(folder.record()))
+            supervisor = SupervisorHandle(plan, folder.record())
             try:
                 return _follow(supervisor, folder, observer, signals, offset)
             finally:
                 supervisor.close()
-
-
-def _next_attempt(record: RunRecord | None) -> int:
-    return 1 if record is None else record.attempt + 1
 
 
 def _follow(

@@ -150,7 +150,7 @@ class Loop:
     def _report_saves(self, reports: list[SaveReport]) -> None:
         for report in reports:
             if not report.ok:
-                self.events.write("checkpoint_failed", step=report.step, error=report.error, message=report.message)
+                self.events.write("checkpoint_failed", step=report.step, error=f"{report.error}: {report.message}")
                 error = report.to_error()
                 if isinstance(error, FencedError):
                     raise error

@@ -91,7 +91,7 @@ _WORDINGS: dict[str, Callable[[Event], str]] = {
     "evaluation": _evaluation,
     "checkpoint_committed": _committed,
     "checkpoint_skipped": lambda event: f"no checkpoint of step {event.get('step')}: {event.get('reason')}",
-    "checkpoint_failed": lambda event: f"THE CHECKPOINT OF STEP {event.get('step')} FAILED: {event.get('message')}",
+    "checkpoint_failed": lambda event: f"THE CHECKPOINT OF STEP {event.get('step')} FAILED: {event.get('error')}",
     "run_finished": _ended,
     "run_failed": _failed,
     "run_interrupted": _ended,
