@@ -28,8 +28,10 @@ def test_decisions_are_numbered_in_order() -> None:
 
 
 def defined_names(source: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(source.read_text())):
+    tree = ast.parse(source.read_text())
+    annotated = [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
+    names = {target.id for target in annotated if isinstance(target, ast.Name)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         if isinstance(node, ast.ClassDef):
