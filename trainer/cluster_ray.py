@@ -5,7 +5,9 @@ and the supervisor import neither torch nor DeepSpeed; the workers do, once thei
 """
 
 import contextlib
+import logging
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
@@ -31,7 +34,8 @@ from trainer.config import ClusterConfig
 from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable
 from trainer.failures import Cause, EndKind, Failure, WorkerEnd
 from trainer.plan import Assignment, Outcome, RunPlan
-from trainer.run_folder import RunFolder, WorkerRecord
+from trainer.run_folder import RunFolder, RunRecord, WorkerRecord
+from trainer.states import RunState
 from trainer.supervisor import Supervisor
 
 _NAMESPACE = "ostinato"
@@ -50,6 +54,7 @@ def connected(config: ClusterConfig) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
     # Ray prints a paragraph into our output for each worker that dies, whatever log_to_driver says; our events tell.
     ray._private.worker.listen_error_messages = lambda *_: None
     if config.address == "local":
@@ -78,6 +83,9 @@ def _start_local(config: ClusterConfig) -> None:
 
 def _join(config: ClusterConfig) -> None:
     def connect() -> None:
+        _knock(config)
+        # `ray start` wants a token as soon as there is one on the machine; ray.init gives it only when told to.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         ray.init(
             address=config.address,
             namespace=_NAMESPACE,
@@ -95,8 +103,16 @@ def _join(config: ClusterConfig) -> None:
         why = str(failures[0]) if failures else f"no answer within {config.connect_timeout_s:.0f} s"
         raise ClusterUnreachable(
             f"cluster.address = {config.address}: no Ray can be reached there ({why}); start one with "
-            "`ray start --head`, correct the address, or use cluster=local"
+            "`ray start --head`, correct the address, or use cluster=local; a cluster with authentication needs its "
+            "token here too (RAY_AUTH_TOKEN_PATH)"
         )
+
+
+def _knock(config: ClusterConfig) -> None:
+    """Raise OSError when nothing listens at a host:port: Ray would try for long, with a line for each attempt."""
+    host, colon, port = config.address.rpartition(":")
+    if colon and port.isdigit() and "://" not in config.address:
+        socket.create_connection((host, int(port)), timeout=config.connect_timeout_s).close()
 
 
 _NOT_UPLOADED = (".git", ".venv", "runs", "data", "docs", "tests", "node_modules", "**/__pycache__")
@@ -251,6 +267,12 @@ def _kill_named_workers(plan: RunPlan) -> None:
     _kill(left)
 
 
+def _kill_supervisor(name: str) -> None:
+    """Kill the supervisor of an attempt that is over, whose driver did not live to do it."""
+    with contextlib.suppress(ValueError):
+        _kill([ray.get_actor(name, namespace=_NAMESPACE)])
+
+
 def _kill(actors: list[Any]) -> None:
     """Kill actors, and return when their names are free: the next generation uses them again."""
     for actor in actors:
@@ -314,10 +336,18 @@ class _SupervisorProcess:
     def __init__(self, plan: RunPlan, attempt: int) -> None:
         _redirect_output(RunFolder(plan.folder).logs_path / "supervisor.log")
         self._supervisor = Supervisor(plan, attempt, RayCluster())
+        self._outcome: Outcome | None = None
 
     def run(self) -> Outcome:
-        """See Supervisor.run."""
-        return self._supervisor.run()
+        """See Supervisor.run. Called again, by a driver that comes back, it gives the same outcome."""
+        if self._outcome is None:
+            self._outcome = self._supervisor.run()
+        return self._outcome
+
+    @ray.method(concurrency_group="control")
+    def describe(self) -> tuple[str, int]:
+        """Return node and process id."""
+        return _own_node_address(), os.getpid()
 
     @ray.method(concurrency_group="control")
     def stop(self, *, now: bool) -> None:
@@ -332,12 +362,21 @@ _SupervisorActor: Any = ray.remote(concurrency_groups=_CONTROL)(_SupervisorProce
 
 
 class SupervisorHandle:
-    """The driver's end of a supervisor. Must be used inside `connected`."""
+    """The driver's end of a supervisor. Must be used inside `connected`.
 
-    def __init__(self, plan: RunPlan, attempt: int) -> None:
+    On a cluster that outlives its drivers the run goes on without them. A driver that comes back while the run is
+    not over is given the supervisor that is there; otherwise a new one begins the next attempt.
+    """
+
+    def __init__(self, plan: RunPlan, record: RunRecord | None) -> None:
+        name = f"{plan.name}/supervisor"
+        if record is None or RunState.of(record.state).is_terminal:
+            _kill_supervisor(name)
+        attempt = 1 if record is None else record.attempt + 1
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._actor = _SupervisorActor.options(
-            name=f"{plan.name}/supervisor",
+            name=name,
+            get_if_exists=True,
             num_cpus=0,
             lifetime="detached",
             max_restarts=-1,

@@ -9,7 +9,7 @@ from types import FrameType
 from trainer.cluster_ray import SupervisorHandle, connected
 from trainer.events import Observer, read_events
 from trainer.plan import Outcome, RunPlan
-from trainer.run_folder import RunFolder, RunRecord
+from trainer.run_folder import RunFolder
 
 _POLL_S = 0.2
 
@@ -25,15 +25,11 @@ def launch(plan: RunPlan, observer: Observer) -> Outcome:
     with folder.lock(), _signals() as signals:
         offset = folder.events_path.stat().st_size if folder.events_path.exists() else 0
         with connected(plan.cluster):
-            supervisor = SupervisorHandle(plan, _next_attempt(folder.record()))
+            supervisor = SupervisorHandle(plan, folder.record())
             try:
                 return _follow(supervisor, folder, observer, signals, offset)
             finally:
                 supervisor.close()
-
-
-def _next_attempt(record: RunRecord | None) -> int:
-    return 1 if record is None else record.attempt + 1
 
 
 def _follow(
