@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from checkpoint import errors
+from checkpoint.errors import CheckpointError, IncompleteError, KeeperError
 from checkpoint.state import Json
 
 _SOCKET = "keeper.sock"
@@ -37,6 +39,14 @@ class SaveReport:
     bytes: int
     seconds: float
     committed: bool
+
+    def to_error(self) -> CheckpointError:
+        """Return why the save failed, in the class that the keeper caught: KeeperError when it was none of ours."""
+        kind = getattr(errors, self.error or "", KeeperError)
+        # A part of another rank that is missing is no fault of what was saved before.
+        kind = KeeperError if kind is IncompleteError else kind
+        error: CheckpointError = kind(f"the checkpoint of step {self.step} could not be written: {self.message}")
+        return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,12 @@ def decide(failure: Failure, history: RetryHistory, budgets: RetryBudgets) -> De
     `history` does not contain `failure` yet. The same fault at the same step twice is the user's bug: no number of
     retries mends it.
     """
-    if failure.cause is Cause.PERMANENT:
-        return GiveUp(f"rank {failure.rank}: {failure.message}")
+    if failure.cause in {Cause.PERMANENT, Cause.ENVIRONMENT}:
+        return GiveUp(failure.message)
     if failure.fingerprint and (failure.step, failure.fingerprint) in history.faults:
-        return GiveUp(
-            f"rank {failure.rank} failed twice at step {failure.step} with the same traceback:\n{failure.traceback}"
-        )
+        when = "before the first step" if failure.step is None else f"at step {failure.step}"
+        how = f"with the same traceback:\n{failure.traceback}" if failure.traceback else f"alike: {failure.message}"
+        return GiveUp(f"rank {failure.rank} failed twice {when} {how}")
     limit = getattr(budgets, failure.cause.value)
     used = history.spent[failure.cause]
     if used >= limit:

@@ -31,7 +31,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from trainer.accelerators import Accelerator, choose_accelerator
 from trainer.config import ClusterConfig
-from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable
+from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable, WorkerLost
 from trainer.failures import Cause, EndKind, Failure, WorkerEnd
 from trainer.plan import Assignment, Outcome, RunPlan
 from trainer.run_folder import RunFolder, RunRecord, WorkerRecord
@@ -115,7 +115,7 @@ def _knock(config: ClusterConfig) -> None:
         socket.create_connection((host, int(port)), timeout=config.connect_timeout_s).close()
 
 
-_NOT_UPLOADED = (".git", ".venv", "runs", "data", "docs", "tests", "node_modules", "**/__pycache__")
+_NOT_UPLOADED = ("/.git", "/.venv", "/runs", "/data", "/docs", "/tests", "/node_modules", "**/__pycache__")
 
 
 def _collect(call: Any, failures: list[BaseException]) -> None:
@@ -144,7 +144,8 @@ class RayCluster:
             ) from None
         except (RayActorError, RayTaskError) as error:
             _kill(actors)
-            raise ClusterError(f"a worker could not be started: {_cause_text(error)}") from error
+            kind = ClusterError if _raised_itself(error) else WorkerLost
+            raise kind(f"a worker could not be started: {_cause_text(error)}") from error
         workers = [WorkerRecord(rank, node, pid) for rank, (node, pid) in enumerate(described)]
         return RayWorkerGroup(actors, workers)
 
@@ -204,9 +205,16 @@ def _ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, OutOfMemoryError) or "killed due to memory pressure" in str(error).lower()
 
 
+def _raised_itself(error: BaseException) -> bool:
+    """Return whether an actor ended by an exception in its constructor, and not by what befell its process."""
+    return isinstance(error, RayTaskError) or "error raised in its creation task" in str(error)
+
+
 def _cause_text(error: BaseException) -> str:
     """Return the line of Ray's long explanation that says what happened."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and _raised_itself(error):
+        return lines[-1]
     if "connection error code 2. End of file" in str(error):
         return "killed, or crashed without a Python traceback"
     details = [line.partition("Worker exit detail:")[2].strip() for line in lines if "Worker exit detail:" in line]
@@ -393,7 +401,9 @@ class SupervisorHandle:
         except GetTimeoutError:
             return None
         except (RayActorError, RayTaskError) as error:
-            raise ClusterError(f"the supervisor of {self._name} failed: {error}") from error
+            raise ClusterError(
+                f"the supervisor of {self._name} failed: {_cause_text(error)}; look into its log, supervisor.log"
+            ) from error
         return outcome
 
     def stop(self, *, now: bool) -> None:

@@ -2,11 +2,13 @@
 
 TrainerError
 ├── BatchError               the global batch does not divide into micro-batches and ranks
-├── RunFolderError           a run folder that is missing, damaged or in use
+├── RunFolderError           a run folder that is missing, damaged, full or in use
+├── DataChangedError         the data is not what the run was trained on
 ├── IllegalMoveError         a state change that the table of moves does not allow
 ├── ClusterError
 │   ├── ClusterUnreachable   no Ray at that address within the deadline
-│   └── ClusterTooSmall      the resources of the workers cannot be placed
+│   ├── ClusterTooSmall      the resources of the workers cannot be placed
+│   └── WorkerLost           a worker died while it was being started
 ├── EngineError              DeepSpeed refused its configuration, or a private attribute that we need is gone
 ├── DeviceError              the accelerator asked for is not there
 ├── NonFiniteLossError       the loss or the gradient is not a number
@@ -23,7 +25,11 @@ class BatchError(TrainerError):
 
 
 class RunFolderError(TrainerError):
-    """A run folder is missing, damaged, or in use by another process."""
+    """A run folder is missing, damaged, full, or in use by another process."""
+
+
+class DataChangedError(TrainerError):
+    """The data is not what the run was trained on."""
 
 
 class IllegalMoveError(TrainerError):
@@ -40,6 +46,10 @@ class ClusterUnreachable(ClusterError):  # noqa: N818 - named for the state of t
 
 class ClusterTooSmall(ClusterError):  # noqa: N818
     """The workers' resources could not be placed within the deadline."""
+
+
+class WorkerLost(ClusterError):  # noqa: N818
+    """A worker died while it was being started, by nothing that it did itself."""
 
 
 class EngineError(TrainerError):

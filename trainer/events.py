@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import RunFolderError
+
 Event = dict[str, Any]
 Observer = Callable[[Event], None]
 
@@ -19,13 +21,23 @@ class EventLog:
     """
 
     def __init__(self, path: Path, *, run: str, rank: int | None = None, **always: Any) -> None:
+        self._path = path
         self._always = {"run": run, "rank": rank, **always}
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def write(self, event: str, **fields: Any) -> Event:
-        """Append one event and return it. `time_s` is epoch seconds; floats keep full precision."""
+        """Append one event and return it. `time_s` is epoch seconds; floats keep full precision.
+
+        Raises RunFolderError when there is no space for it.
+        """
         line: Event = {"event": event, "time_s": time.time(), **self._always, **fields}
-        os.write(self._descriptor, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            raise RunFolderError(f"{self._path}: {error.strerror}; make room and resume the run") from error
+        if written < len(data):
+            raise RunFolderError(f"{self._path}: no space left for a whole line; make room and resume the run")
         return line
 
     def close(self) -> None:

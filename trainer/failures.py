@@ -5,13 +5,16 @@ from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Whose fault the end of a worker was; each cause has a retry budget of its own."""
+    """Whose fault the end of a worker was. Each cause that trying again may mend has a retry budget of its own."""
 
     INFRASTRUCTURE = "infrastructure"
     PREEMPTION = "preemption"
     OUT_OF_MEMORY = "out_of_memory"
     USER_CODE = "user_code"
+    ENVIRONMENT = "environment"
+    """Something outside is missing, too small or refuses: a person has to change it."""
     PERMANENT = "permanent"
+    """What was asked for cannot be: configuration, data, or another owner of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,14 @@ class WorkerEnd:
     metrics: tuple[tuple[str, float], ...] = ()
 
 
-_SEVERITY = (Cause.PERMANENT, Cause.PREEMPTION, Cause.OUT_OF_MEMORY, Cause.USER_CODE, Cause.INFRASTRUCTURE)
+_SEVERITY = (
+    Cause.PERMANENT,
+    Cause.ENVIRONMENT,
+    Cause.PREEMPTION,
+    Cause.OUT_OF_MEMORY,
+    Cause.USER_CODE,
+    Cause.INFRASTRUCTURE,
+)
 
 
 def root_cause(failures: list[Failure]) -> Failure:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from checkpoint.stores import open_store, probe_conditional_put
 from trainer.cluster_ray import SupervisorHandle, connected
 from trainer.events import Observer, read_events
 from trainer.plan import Outcome, RunPlan
@@ -19,10 +20,13 @@ def launch(plan: RunPlan, observer: Observer) -> Outcome:
 
     `observer` is called with each new event. The first SIGINT or SIGTERM finishes the step, saves and ends the attempt
     as interrupted; the second ends it at once. A run that was interrupted or failed goes on from its newest state.
-    Raises RunFolderError when another process runs it, ClusterUnreachable and ClusterTooSmall.
+    Raises RunFolderError when another process runs it, StoreError when checkpoints could not be kept at the plan's
+    URL, ClusterUnreachable and ClusterTooSmall.
     """
     folder = RunFolder(plan.folder)
     with folder.lock(), _signals() as signals:
+        # Before anything is started: seconds instead of minutes until a wrong bucket or a full disk is known.
+        probe_conditional_put(open_store(plan.checkpoint_url, plan.checkpoint.storage_options))
         offset = folder.events_path.stat().st_size if folder.events_path.exists() else 0
         with connected(plan.cluster):
             supervisor = SupervisorHandle(plan, folder.record())

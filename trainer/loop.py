@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from checkpoint.checkpointer import Checkpointer
-from checkpoint.errors import StoreError
+from checkpoint.errors import FencedError
 from checkpoint.keeper_protocol import SaveReport
 from recipes.protocol import Recipe, TrainData
 from trainer.engine import Engine
-from trainer.errors import NonFiniteLossError, RunFolderError
+from trainer.errors import DataChangedError, NonFiniteLossError
 from trainer.events import EventLog
 from trainer.peers import Peers
 from trainer.plan import Recovery, RunPlan
@@ -93,7 +93,7 @@ class Loop:
         self._report_saves(self.checkpointer.reports())
 
     def _make_durable(self, step: int) -> None:
-        """Return when `step` is committed. Raises StoreError when it cannot be."""
+        """Return when `step` is committed. Raises CheckpointError subclasses when it cannot be."""
         timeout_s = self.plan.checkpoint.save_timeout_s
         reports = self.checkpointer.wait(timeout_s)
         if self.checkpointer.durable_step != step:
@@ -102,8 +102,7 @@ class Loop:
             reports += self.checkpointer.wait(timeout_s)
         self._report_saves(reports)
         if self.checkpointer.durable_step != step:
-            errors = "; ".join(f"{report.error}: {report.message}" for report in reports if not report.ok)
-            raise StoreError(f"the checkpoint of step {step} could not be written: {errors}")
+            raise next(report for report in reversed(reports) if not report.ok).to_error()
 
     def _extra(self) -> dict[str, str | int]:
         return {"data_fingerprint": self.data.fingerprint, "seed": self.plan.run.seed}
@@ -152,6 +151,9 @@ class Loop:
         for report in reports:
             if not report.ok:
                 self.events.write("checkpoint_failed", step=report.step, error=f"{report.error}: {report.message}")
+                error = report.to_error()
+                if isinstance(error, FencedError):
+                    raise error
             elif self.peers.rank == 0:
                 self.events.write(
                     "checkpoint_committed", step=report.step, bytes=report.bytes, seconds=report.seconds
@@ -161,14 +163,14 @@ class Loop:
 def resume(checkpointer: Checkpointer, data: TrainData, events: EventLog) -> int:
     """Put back the newest state that every rank can read; return the number of finished steps, 0 when there is none.
 
-    Collective and blocking. Raises RunFolderError when the data is not what the run was trained on.
+    Collective and blocking. Raises DataChangedError when the data is not what the run was trained on.
     """
     restored = checkpointer.restore()
     if restored is None:
         return 0
     fingerprint = restored.extra.get("data_fingerprint")
     if fingerprint != data.fingerprint:
-        raise RunFolderError(
+        raise DataChangedError(
             f"the run was trained on data {fingerprint} up to step {restored.step}, but data.url now holds "
             f"{data.fingerprint}: put the old data back, or start a new run with another run.name"
         )

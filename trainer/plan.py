@@ -55,7 +55,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. Exit codes: 0 finished, 1 failed, 75 interrupted and resumable (BSD's EX_TEMPFAIL)."""
+    """How an attempt ended. 
+
+    Exit codes: 0 finished, 1 failed, 4 failed for something outside that a person has to change, 75 interrupted and
+    resumable (BSD's EX_TEMPFAIL). `reason` begins with what happened, and may go on with a traceback.
+    """
 
     state: str
     exit_code: int

@@ -9,6 +9,7 @@
     checkpoints/      when checkpoint.url is not set
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -72,12 +73,10 @@ class RunFolder:
         """Make the folder, or update the configuration of an existing run that is continued."""
         try:
             self.logs_path.mkdir(parents=True, exist_ok=True)
-            _replace(self.path / "provenance.json", provenance)
-            _replace(self.path / "config.yaml", document)
         except OSError as error:
-            raise RunFolderError(
-                f"run folder {self.path}: {error.strerror}; choose another run.folder or make room"
-            ) from error
+            raise _unwritable(self.path, error) from error
+        _replace(self.path / "provenance.json", provenance)
+        _replace(self.path / "config.yaml", document)
 
     def document(self) -> dict[str, Any]:
         """Return the resolved configuration. Raises RunFolderError."""
@@ -161,7 +160,10 @@ class RunLock:
         self._descriptor = -1
 
     def __enter__(self) -> "RunLock":
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _unwritable(self._path.parent, error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -192,8 +194,17 @@ def _modified_s(folder: RunFolder) -> float:
 
 def _replace(path: Path, value: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            json.dump(value, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _unwritable(path.parent, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"run folder {path}: {error.strerror}; choose another run.folder or make room")

@@ -38,7 +38,7 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     _S.STARTING: frozenset({_S.STARTING, _S.RUNNING, _S.RECOVERING, _S.STOPPING, _S.INTERRUPTED, _S.FAILED}),
     _S.RUNNING: frozenset({_S.STARTING, _S.RECOVERING, _S.STOPPING, _S.INTERRUPTED, _S.FAILED, _S.FINISHED}),
     _S.RECOVERING: frozenset({_S.STARTING, _S.RUNNING, _S.RECOVERING, _S.STOPPING, _S.INTERRUPTED, _S.FAILED}),
-    _S.STOPPING: frozenset({_S.STARTING, _S.INTERRUPTED, _S.FAILED, _S.FINISHED}),
+    _S.STOPPING: frozenset({_S.STARTING, _S.RECOVERING, _S.INTERRUPTED, _S.FAILED, _S.FINISHED}),
     _S.INTERRUPTED: frozenset({_S.STARTING}),
     _S.FAILED: frozenset({_S.STARTING}),
     _S.FINISHED: frozenset({_S.STARTING}),  # continued with more steps

@@ -1,22 +1,24 @@
 """The supervisor of one run: starts generations of workers, watches them, and brings them back."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from checkpoint.errors import StoreError, StoreUnavailable
 from checkpoint.fence import claim_fence
 from checkpoint.stores import open_store
 from trainer.auto_resume import GiveUp, RetryHistory, decide
-from trainer.errors import ClusterError, TrainerError
+from trainer.errors import ClusterError, RunFolderError, TrainerError, WorkerLost
 from trainer.events import EventLog, read_events
 from trainer.failures import Cause, EndKind, Failure, WorkerEnd, root_cause
 from trainer.plan import Assignment, Outcome, Recovery, RunPlan
 from trainer.run_folder import RunFolder, RunRecord, WorkerRecord
 from trainer.states import RunState, move
 
-EXIT_OK, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 75
+EXIT_OK, EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 0, 1, 4, 75
 _POLL_S = 0.1
 _SETTLE_S = 1.0
 """How long to wait for further ends after the first failure, so that the root cause is among them."""
@@ -88,6 +90,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._stop_now = threading.Event()
         self._history = RetryHistory()
+        self._noticed_s: float | None = None
+        """When the first sign of the latest failure was noticed, epoch seconds."""
         self._record = self._begin()
 
     def stop(self, *, now: bool = False) -> None:
@@ -98,19 +102,33 @@ class Supervisor:
 
     def run(self) -> Outcome:
         """Train until the run finishes, is interrupted, or fails for good. Never raises."""
+        ended = self._ended()
+        if ended is not None:
+            return ended
         try:
             outcome = self._run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the record and the user must learn of it
             reason = str(error) if isinstance(error, TrainerError) else f"{type(error).__name__}: {error}"
-            outcome = Outcome(RunState.FAILED.text, EXIT_FAILED, self._last_step(), reason)
-        self._finish(outcome)
+            exit_code = EXIT_ENVIRONMENT if isinstance(error, RunFolderError) else EXIT_FAILED
+            outcome = Outcome(RunState.FAILED.text, exit_code, self._last_step(), reason)
+        with contextlib.suppress(RunFolderError):  # no space for the record: whoever waits learns of the outcome
+            self._finish(outcome)
         return outcome
+
+    def _ended(self) -> Outcome | None:
+        """Return the outcome that an earlier supervisor of this attempt had written when it died."""
+        record = self._record
+        if not RunState.of(record.state).is_terminal or record.exit_code is None:
+            return None
+        return Outcome(record.state, record.exit_code, record.step, record.reason, record.metrics)
 
     def _begin(self) -> RunRecord:
         """Claim the run, or take up the attempt again after the death of an earlier supervisor."""
         record = self._folder.record()
         if record is not None and record.attempt == self._attempt:
             self._events.write("supervisor_restarted", generation=record.generation)
+            if record.state == RunState.STOPPING.text:
+                self._stop.set()
             return record
         self._folder.clear_stop_request()
         began = record or RunRecord(self._plan.name, RunState.CREATED.text, 0, "")
@@ -132,33 +150,44 @@ class Supervisor:
         )
 
     def _run(self) -> Outcome:
-        recovery: Recovery | None = None
+        # A supervisor that takes an attempt up again recovers from the death of the one before.
+        recovery = Recovery(time.time(), self._last_step() or 0) if self._record.generation else None
         while True:
             verdict = self._judge(self._generation(recovery))
             if verdict.outcome is not None:
                 return verdict.outcome
-            recovery = Recovery(time.time(), self._last_step() or 0)
+            recovery = Recovery(self._noticed_s or time.time(), self._last_step() or 0)
 
     def _generation(self, recovery: Recovery | None) -> list[WorkerEnd]:
         """Start one membership of workers, and return how it ended; afterwards none of its processes lives."""
         generation = self._record.generation + 1
         state = RunState.STARTING if recovery is None else RunState.RECOVERING
-        # A fence for each generation: what a lost one had half saved must not mix with what this one saves again.
-        store = open_store(self._plan.checkpoint_url, self._plan.checkpoint.storage_options)
-        self._write(state, generation=generation, fence=claim_fence(store), workers=())
+        self._write(state, generation=generation, workers=())
         began_s = time.perf_counter()
         try:
+            self._claim_fence()
             group = self._cluster.start_workers(self._plan, generation)
-        except ClusterError as error:
-            # What could not be placed at first will not fit later either.
-            return [self._not_started(error, Cause.PERMANENT if generation == 1 else Cause.INFRASTRUCTURE)]
+        except (ClusterError, StoreError) as error:
+            return [self._not_started(error, _cause_of_no_start(error, recovering=recovery is not None))]
         try:
             self._started(group, began_s, recovery)
             return self._watch(group)
         except ClusterError as error:
             return [self._not_started(error, Cause.INFRASTRUCTURE)]
         finally:
-            group.kill()
+            self._end(group)
+
+    def _end(self, group: WorkerGroup) -> None:
+        began_s = time.perf_counter()
+        group.kill()
+        self._events.write(
+            "generation_ended", generation=self._record.generation, seconds=time.perf_counter() - began_s
+        )
+
+    def _claim_fence(self) -> None:
+        """Claim a fence for this generation: what a lost one had half saved must not mix with what it saves again."""
+        store = open_store(self._plan.checkpoint_url, self._plan.checkpoint.storage_options)
+        self._record = self._folder.write_record(replace(self._record, fence=claim_fence(store)))
 
     def _started(self, group: WorkerGroup, began_s: float, recovery: Recovery | None) -> None:
         phase = "start_phase" if recovery is None else "recovery_phase"
@@ -188,6 +217,7 @@ class Supervisor:
         ends: list[WorkerEnd] = []
         deadline_s: float | None = None
         asked = False
+        self._noticed_s = None
         while len(ends) < len(group.workers):
             ends += [self._note(end, group) for end in group.ended(_POLL_S)]
             self._read_stop_request()
@@ -203,6 +233,8 @@ class Supervisor:
         return ends
 
     def _note(self, end: WorkerEnd, group: WorkerGroup) -> WorkerEnd:
+        if end.kind in {EndKind.FAILED, EndKind.PEER_LOST}:
+            self._noticed_s = self._noticed_s or time.time()
         if end.failure is not None:
             pid = next(worker.pid for worker in group.workers if worker.rank == end.rank)
             self._events.write(
@@ -232,7 +264,8 @@ class Supervisor:
             reason=decision.reason,
         )
         if isinstance(decision, GiveUp):
-            return _Verdict(Outcome(RunState.FAILED.text, EXIT_FAILED, step, decision.reason), failure)
+            exit_code = EXIT_ENVIRONMENT if failure.cause is Cause.ENVIRONMENT else EXIT_FAILED
+            return _Verdict(Outcome(RunState.FAILED.text, exit_code, step, decision.reason), failure)
         if self._stop.is_set():
             return _Verdict(self._interrupted(step, f"stopped while recovering: {failure.message}"), failure)
         return _Verdict(None, failure)
@@ -240,7 +273,7 @@ class Supervisor:
     def _interrupted(self, step: int | None, reason: str) -> Outcome:
         return Outcome(RunState.INTERRUPTED.text, EXIT_INTERRUPTED, step, reason)
 
-    def _not_started(self, error: ClusterError, cause: Cause) -> WorkerEnd:
+    def _not_started(self, error: Exception, cause: Cause) -> WorkerEnd:
         self._events.write("workers_not_started", message=str(error))
         return WorkerEnd(0, EndKind.FAILED, None, Failure(0, cause, str(error)))
 
@@ -279,6 +312,14 @@ def _deadline(ends: list[WorkerEnd], deadline_s: float | None) -> float | None:
     if deadline_s is None and any(end.kind is EndKind.PEER_LOST for end in ends):
         return time.monotonic() + _CULPRIT_TIMEOUT_S
     return deadline_s
+
+
+def _cause_of_no_start(error: ClusterError | StoreError, *, recovering: bool) -> Cause:
+    """What did not fit or answer at first will not later either; what did once may do so again."""
+    may_change = isinstance(error, ClusterError | StoreUnavailable)
+    if isinstance(error, WorkerLost) or (recovering and may_change):
+        return Cause.INFRASTRUCTURE
+    return Cause.ENVIRONMENT
 
 
 def _unexplained(ends: list[WorkerEnd]) -> Failure:

@@ -1,5 +1,6 @@
 """One rank of a run: from its assignment to its end. Runs in a process of its own, started by the cluster."""
 
+import contextlib
 import time
 
 import torch
@@ -12,6 +13,7 @@ from trainer.device import open_device
 from trainer.diagnosis import end_of
 from trainer.engine import EngineSpec
 from trainer.engine_deepspeed import DeepSpeedEngine, join_deepspeed
+from trainer.errors import RunFolderError
 from trainer.events import EventLog
 from trainer.failures import EndKind, WorkerEnd
 from trainer.loop import Control, Loop, LoopEnd, resume
@@ -50,14 +52,16 @@ class Worker:
         try:
             end = self._train(assignment, events)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything; the supervisor decides
-            worker_end = end_of(error, rank=assignment.rank, step=self._control.step)
+            recovering = assignment.recovery is not None
+            worker_end = end_of(error, rank=assignment.rank, step=self._control.step, recovering=recovering)
             failure = worker_end.failure
-            events.write(
-                "worker_failed" if failure else "peer_lost",
-                step=self._control.step,
-                message=failure.message if failure else f"{type(error).__name__}: {error}",
-                traceback=failure.traceback if failure else "",
-            )
+            with contextlib.suppress(RunFolderError):  # no space: the supervisor hears of it all the same
+                events.write(
+                    "worker_failed" if failure else "peer_lost",
+                    step=self._control.step,
+                    message=failure.message if failure else f"{type(error).__name__}: {error}",
+                    traceback=failure.traceback if failure else "",
+                )
             return worker_end
         kind = EndKind.INTERRUPTED if end.interrupted else EndKind.FINISHED
         return WorkerEnd(assignment.rank, kind, end.step, metrics=tuple(end.metrics.items()))

@@ -11,9 +11,7 @@ from checkpoint.errors import (
     CheckpointError,
     KeeperError,
     ObjectMissing,
-    StoreDenied,
-    StoreFull,
-    StoreUnavailable,
+    StoreError,
 )
 from configs.errors import ConfigError
 from recipes.errors import (
@@ -42,7 +40,7 @@ class NotFoundError(Exception):
 _EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
     ((ConfigError, CommandError, BatchError, UnknownChoiceError, CombinationError), ExitCode.BAD_INPUT),
     ((NotFoundError, ObjectMissing, NoCatalogueError, MissingShardError), ExitCode.NOT_FOUND),
-    ((StoreUnavailable, StoreDenied, StoreFull, ArenaError, KeeperError), ExitCode.ENVIRONMENT),
+    ((StoreError, ArenaError, KeeperError), ExitCode.ENVIRONMENT),
     ((ClusterError, DeviceError, RunFolderError, ForeignPackageError), ExitCode.ENVIRONMENT),
     ((UnreachableError, PackagesError, RecordCacheError), ExitCode.ENVIRONMENT),
 )

@@ -40,7 +40,8 @@ def _worker_died(event: Event) -> str:
 
 
 def _decision(event: Event) -> str:
-    return f"AutoResume: {event.get('reason')}"
+    # Why it gives up is said once, at the end.
+    return "AutoResume: gives up" if event.get("verdict") == "GiveUp" else f"AutoResume: {event.get('reason')}"
 
 
 def _restored(event: Event) -> str:
@@ -73,6 +74,11 @@ def _ended(event: Event) -> str:
     return text if reason is None else f"{text}: {reason}"
 
 
+def _failed(event: Event) -> str:
+    step = event.get("step")
+    return "run failed before the first step" if step is None else f"run failed after step {step}"
+
+
 _WORDINGS: dict[str, Callable[[Event], str]] = {
     "run_started": _run_started,
     "supervisor_restarted": lambda event: "the supervisor was restarted and has taken up the run",
@@ -87,6 +93,6 @@ _WORDINGS: dict[str, Callable[[Event], str]] = {
     "checkpoint_skipped": lambda event: f"no checkpoint of step {event.get('step')}: {event.get('reason')}",
     "checkpoint_failed": lambda event: f"THE CHECKPOINT OF STEP {event.get('step')} FAILED: {event.get('error')}",
     "run_finished": _ended,
-    "run_failed": _ended,
+    "run_failed": _failed,
     "run_interrupted": _ended,
 }

@@ -40,7 +40,7 @@ def test_plain_lines_show_what_a_person_wants_to_know() -> None:
     observe({"event": "recovered", "step": 70, "seconds": 1.234, "steps_lost": 0})
     observe({"event": "samples", "ids": [1, 2]})
     assert lines == [
-        "rank 1 (process 7) died: killed by SIGKILL",
+        "rank 1 (process 7) failed: killed by SIGKILL",
         "recovered in 1.23 s at step 70; 0 steps repeated",
     ]
 
@@ -53,7 +53,7 @@ def test_the_bar_shows_loss_speed_and_the_last_checkpoint() -> None:
         observe({"event": "checkpoint_committed", "step": 2, "bytes": 10, "seconds": 0.1})
         observe({"event": "worker_died", "worker": 1, "pid": 7, "message": "gone"})
     text = out.file.getvalue()  # type: ignore[attr-defined]
-    for part in ("3/10", "loss 1.2500", "100 samples/s", "saved 2", "rank 1 (process 7) died: gone"):
+    for part in ("3/10", "loss 1.2500", "100 samples/s", "saved 2", "rank 1 (process 7) failed: gone"):
         assert part in text
 
 
