@@ -8,9 +8,10 @@ weights are their own masters. Activations, communication buffers and the data a
 
 from dataclasses import dataclass
 
+from checkpoint.arena import SLOTS
+
 FP32_BYTES = 4
 _WEIGHT_BYTES = {"fp32": 4, "bf16": 2}
-_ARENA_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +44,5 @@ def estimate_memory(num_parameters: int, *, ranks: int, zero_stage: int, precisi
         master_bytes=FP32_BYTES * share(1) if has_own_masters else 0,
         moment_bytes=2 * FP32_BYTES * share(1),
         # Every rank saves its own part of masters and moments, whatever the stage.
-        snapshot_bytes=_ARENA_SLOTS * 3 * FP32_BYTES * -(-num_parameters // ranks),
+        snapshot_bytes=SLOTS * 3 * FP32_BYTES * -(-num_parameters // ranks),
     )

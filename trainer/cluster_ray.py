@@ -115,7 +115,7 @@ def _knock(config: ClusterConfig) -> None:
         socket.create_connection((host, int(port)), timeout=config.connect_timeout_s).close()
 
 
-_NOT_UPLOADED = (".git", ".venv", "runs", "data", "docs", "tests", "node_modules", "**/__pycache__")
+_NOT_UPLOADED = ("/.git", "/.venv", "/runs", "/data", "/docs", "/tests", "/node_modules", "**/__pycache__")
 
 
 def _collect(call: Any, failures: list[BaseException]) -> None:

@@ -92,6 +92,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._stop_now = threading.Event()
         self._history = RetryHistory()
+        self._noticed_s: float | None = None
+        """When the first sign of the latest failure was noticed, epoch seconds."""
         self._record = self._begin()
 
     def stop(self, *, now: bool = False) -> None:
@@ -156,7 +158,7 @@ class Supervisor:
             verdict = self._judge(self._generation(recovery))
             if verdict.outcome is not None:
                 return verdict.outcome
-            recovery = Recovery(time.time(), self._last_step() or 0)
+            recovery = Recovery(self._noticed_s or time.time(), self._last_step() or 0)
 
     def _generation(self, recovery: Recovery | None) -> list[WorkerEnd]:
         """Start one membership of workers, and return how it ended; afterwards none of its processes lives."""
@@ -175,7 +177,14 @@ class Supervisor:
         except ClusterError as error:
             return [self._not_started(error, Cause.INFRASTRUCTURE)]
         finally:
-            group.kill()
+            self._end(group)
+
+    def _end(self, group: WorkerGroup) -> None:
+        began_s = time.perf_counter()
+        group.kill()
+        self._events.write(
+            "generation_ended", generation=self._record.generation, seconds=time.perf_counter() - began_s
+        )
 
     def _claim_fence(self) -> None:
         """Claim a fence for this generation: what a lost one had half saved must not mix with what it saves again."""
@@ -215,6 +224,7 @@ class Supervisor:
         ends: list[WorkerEnd] = []
         deadline_s: float | None = None
         asked = False
+        self._noticed_s = None
         while len(ends) < len(group.workers):
             ends += [self._note(end, group) for end in group.ended(_POLL_S)]
             self._read_stop_request()
@@ -230,6 +240,8 @@ class Supervisor:
         return ends
 
     def _note(self, end: WorkerEnd, group: WorkerGroup) -> WorkerEnd:
+        if end.kind in {EndKind.FAILED, EndKind.PEER_LOST}:
+            self._noticed_s = self._noticed_s or time.time()
         if end.failure is not None:
             pid = next(worker.pid for worker in group.workers if worker.rank == end.rank)
             self._events.write(
