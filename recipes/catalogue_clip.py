@@ -46,7 +46,7 @@ class CatalogueClip:
     def losses(self, forward: Forward, micro_batches: Sequence[Batch]) -> Iterator[MicroLoss]:
         """Yield each micro-batch's share: InfoNCE over the whole global batch, or the user's own loss of each."""
         if self._config.loss is None:
-            yield from info_nce_losses(forward, micro_batches)
+            yield from info_nce_losses(forward, micro_batches, self._config.text_to_text)
             return
         if self._loss is None:
             self._loss = load_function(self._config.loss, "recipe.loss")

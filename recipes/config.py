@@ -50,7 +50,9 @@ class ClipModelConfig:
     text_tower: Literal["ngram", "bytes"] = field(
         default="ngram", metadata={"help": "hashed byte n-grams, or a byte transformer"}
     )
-    text_width: int = field(default=128, metadata={"min": 8})
+    text_width: int = field(
+        default=64, metadata={"min": 8, "help": "of an n-gram's vector, or of the byte transformer"}
+    )
     text_layers: int = field(default=2, metadata={"min": 1, "help": "layers of the byte transformer"})
     ngram_buckets: int = field(default=2**14, metadata={"min": 256})
     dropout: float = field(default=0.0, metadata={"min": 0.0, "max": 0.9})
@@ -62,8 +64,11 @@ class CatalogueClipConfig:
     """Contrastive image-text training with negatives from the whole global batch."""
 
     kind: Literal["catalogue_clip"] = "catalogue_clip"
+    text_to_text: float = field(
+        default=0.5, metadata={"min": 0.0, "help": "weight of finding an image's texts by one another; 0: off"}
+    )
     loss: TargetConfig | None = field(
-        default=None, metadata={"help": "None: symmetric InfoNCE; or a _target_ called as loss(output, batch)"}
+        default=None, metadata={"help": "None: symmetric InfoNCE; else a _target_ called as loss(output, batch)"}
     )
 
 

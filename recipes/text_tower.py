@@ -21,11 +21,12 @@ class NgramTower(nn.Module):
         super().__init__()
         self.buckets = buckets
         self.bag = nn.EmbeddingBag(buckets, width, mode="mean")
-        nn.init.normal_(self.bag.weight, std=0.5)
+        # Small, so that n-grams never trained on say nothing: with 0.5 held-out names lose a third of their recall.
+        nn.init.normal_(self.bag.weight, std=0.02)
         self.norm = nn.LayerNorm(width)
-        self.hidden = nn.Linear(width, 2 * width)
+        self.hidden = nn.Linear(width, 4 * width)
         self.dropout = KeyedDropout(dropout, salt=2)
-        self.project = nn.Linear(2 * width, embedding_dim)
+        self.project = nn.Linear(4 * width, embedding_dim)
 
     @override
     def forward(self, ngrams: torch.Tensor, offsets: torch.Tensor, keys: torch.Tensor | None) -> torch.Tensor:

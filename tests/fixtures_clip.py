@@ -12,7 +12,8 @@ from recipes.protocol import Batch
 from recipes.text_features import ngram_features
 
 TINY: dict[str, Any] = {"embedding_dim": 8, "image_channels": (8, 8), "text_width": 8, "ngram_buckets": 256}
-TEXTS = 2
+TEXTS = 3
+TEXT_TO_TEXT = 0.5
 
 
 def global_batch(samples: int) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def step_gradients(
     model = ClipModel(ClipModelConfig(**TINY, dropout=dropout)).double()
     parts = [part(batch, rank * micro_batches + i, ranks * micro_batches) for i in range(micro_batches)]
     values = []
-    for loss in info_nce_losses(model, parts):
+    for loss in info_nce_losses(model, parts, TEXT_TO_TEXT):
         (loss.backward / micro_batches).backward()
         values.append(loss.value.item())
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

@@ -76,3 +76,19 @@ def test_value_is_detached_and_backward_has_a_graph() -> None:
             assert not loss.value.requires_grad
             assert loss.backward.requires_grad
             loss.backward.backward()
+
+
+def test_texts_find_one_another() -> None:
+    torch.manual_seed(0)
+    image = torch.nn.functional.normalize(torch.randn(5, 8), dim=-1)
+    texts = torch.nn.functional.normalize(torch.randn(5, 3, 8), dim=-1)
+    scale, group = torch.tensor([7.0]), torch.arange(5)
+    output = ClipOutput(image, texts.flatten(0, 1), scale)
+    pairs = [info_nce(ClipOutput(texts[:, k], texts[:, (k + 1) % 3], scale), group) for k in range(3)]
+    expected = (info_nce(output, group) + 0.5 * torch.stack(pairs).mean()) / 1.5
+    torch.testing.assert_close(info_nce(output, group, text_to_text=0.5), expected)
+
+
+def test_one_text_for_each_image_has_no_other_to_find() -> None:
+    output = ClipOutput(torch.eye(4), torch.eye(4), torch.tensor([3.0]))
+    assert torch.equal(info_nce(output, torch.arange(4), text_to_text=0.5), info_nce(output, torch.arange(4)))
