@@ -16,6 +16,7 @@ NAMED_CODE = re.compile(r"`([\w/]+\.py)` `([\w.]+)`")
 """A file of ours and what to look for in it, as in docs/path.md."""
 COMMAND = re.compile(r"`(?:\.venv/bin/)?ostinato ([^`\n]+)`|^ *\$? ?(?:\.venv/bin/)?ostinato (.+)$", re.MULTILINE)
 """A call in a code span, or on a line of its own in a code block."""
+WRITTEN_EVENT = re.compile(r"events\.write\(\s*\"(\w+)\"")
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 
 
@@ -75,3 +76,12 @@ def unknown_words(line: str) -> list[str]:
     options = {option for parameter in command.params for option in parameter.opts}
     given = [word.strip("[]") for word in words if word.strip("[").startswith("-")]
     return [f"{line}: no option {word}" for word in given if word not in options | {"--help"}]
+
+
+def test_every_event_is_described() -> None:
+    written = {
+        name for path in (REPOSITORY / "trainer").glob("*.py") for name in WRITTEN_EVENT.findall(path.read_text())
+    }
+    described = set(re.findall(r"`(\w+)`", (REPOSITORY / "docs/trainer.md").read_text()))
+    assert len(written) > 10
+    assert written - described == set()
