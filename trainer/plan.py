@@ -42,12 +42,17 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One rank's part in one generation of an attempt; `fence` is its number in the store."""
+    """One rank's part in one generation of an attempt.
+
+    `fence` is its number in the store. `snapshots` names the run's snapshots in shared memory, where those of another
+    run of the same name, or of this one with other checkpoints, may still lie.
+    """
 
     rank: int
     world_size: int
     generation: int
     fence: int
+    snapshots: str
     store_host: str
     store_port: int
     recovery: Recovery | None = None

@@ -35,12 +35,16 @@ class WorkerRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What the supervisor knows of a run. `attempt` counts starts, `generation` memberships within an attempt."""
+    """What the supervisor knows of a run. `attempt` counts starts, `generation` memberships within an attempt.
+
+    `identity` is drawn when the run begins: names are used again, identities are not.
+    """
 
     run: str
     state: str
     steps: int
     checkpoint_url: str
+    identity: str = ""
     attempt: int = 0
     fence: int = 0
     generation: int = 0

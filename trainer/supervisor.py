@@ -1,8 +1,10 @@
 """The supervisor of one run: starts generations of workers, watches them, and brings them back."""
 
 import contextlib
+import hashlib
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -131,7 +133,7 @@ class Supervisor:
                 self._stop.set()
             return record
         self._folder.clear_stop_request()
-        began = record or RunRecord(self._plan.name, RunState.CREATED.text, 0, "")
+        began = record or RunRecord(self._plan.name, RunState.CREATED.text, 0, "", uuid.uuid4().hex)
         move(RunState.of(began.state), RunState.STARTING)
         self._events.write("run_started", steps=self._plan.run.steps, workers=self._plan.cluster.workers)
         return self._folder.write_record(
@@ -204,6 +206,7 @@ class Supervisor:
                     world_size=len(group.workers),
                     generation=self._record.generation,
                     fence=self._record.fence,
+                    snapshots=self._snapshots_name(),
                     store_host=host,
                     store_port=port,
                     recovery=recovery,
@@ -211,6 +214,10 @@ class Supervisor:
                 for worker in group.workers
             ]
         )
+
+    def _snapshots_name(self) -> str:
+        owner = f"{self._record.identity} {self._plan.checkpoint_url}"
+        return f"{self._plan.name}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
     def _watch(self, group: WorkerGroup) -> list[WorkerEnd]:
         """Wait for the end of the generation: of all ranks, or of one that failed and the others a little later."""

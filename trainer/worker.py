@@ -93,7 +93,7 @@ class Worker:
             engine.adapter,
             plan.checkpoint,
             url=plan.checkpoint_url,
-            run=plan.name,
+            run=assignment.snapshots,
             rank=assignment.rank,
             world_size=assignment.world_size,
             fence=assignment.fence,

@@ -12,6 +12,9 @@ from typing import Any
 
 import psutil
 
+from checkpoint.commits import list_commits
+from checkpoint.reader import CommitSource
+from checkpoint.stores import open_store
 from trainer.events import Event, read_events
 from trainer.launcher import launch
 from trainer.plan import Outcome, RunPlan
@@ -97,6 +100,15 @@ def train(plan: RunPlan, faults: Sequence[Fault] = ()) -> Ran:
         injector.join(timeout=30)
     assert all(fault.fired for fault in faults), [fault.after_step for fault in faults if not fault.fired]
     return Ran(outcome, folder, list(folder.events()))
+
+
+def final_state(plan: RunPlan) -> dict[tuple[str, str], bytes]:
+    """Return every saved tensor of the newest commit, masters and moments, as bytes."""
+    store = open_store(plan.checkpoint_url, plan.checkpoint.storage_options)
+    newest = list_commits(store)[0]
+    assert newest.step == plan.run.steps
+    source = CommitSource(store, newest)
+    return {key: bytes(source.read_bytes(*key)) for key in source.tensors()}
 
 
 def _inject(folder: RunFolder, faults: list[Fault], done: threading.Event) -> None:

@@ -130,7 +130,8 @@ def test_a_disk_that_fills_up(ostinato: Ostinato, make_tmpfs: MakeTmpfs, tmp_pat
     folder = RunFolder(tmp_path / "runs/mine")
     filler = threading.Thread(target=_fill_after_commit, args=(folder, disk / "filler"))
     filler.start()
-    words = [*TRAIN, f"checkpoint.url={disk}", "checkpoint.every_steps=20", "checkpoint.when_busy=wait", "run.steps=100"]
+    words = [*TRAIN, f"checkpoint.url={disk}", "checkpoint.every_steps=20", "checkpoint.when_busy=wait"]
+    words.append("run.steps=100")
     said = ostinato(*words)
     filler.join()
 

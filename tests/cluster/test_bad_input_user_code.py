@@ -1,4 +1,4 @@
-"""Model code that raises, a loss that is no number, other data, and an asked-for end: each says what and loses nothing."""
+"""Model code that raises, a loss that is no number, other data, SIGTERM: each says what it is, and nothing is lost."""
 
 import json
 import os

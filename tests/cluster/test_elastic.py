@@ -51,7 +51,7 @@ def load(rank: int, world_size: int, *, plan: RunPlan) -> list[tuple[tuple[str, 
     from trainer.peers import Peers  # noqa: PLC0415
     from trainer.worker import Worker  # noqa: PLC0415
 
-    assignment = Assignment(rank, world_size, generation=1, fence=99, store_host="", store_port=0)
+    assignment = Assignment(rank, world_size, generation=1, fence=99, snapshots="loaded", store_host="", store_port=0)
     events = EventLog(Path(os.devnull), run=plan.name, rank=rank)
     loop = Worker(plan, ACCELERATORS["cpu"]).build(assignment, Peers(rank, world_size), events)
     resume(loop.checkpointer, loop.data, events)

@@ -2,24 +2,11 @@
 
 import pytest
 
-from checkpoint.commits import list_commits
-from checkpoint.reader import CommitSource
-from checkpoint.stores import open_store
 from tests.cluster.conftest import MakePlan
-from tests.cluster.runs import Ran, random_kills, train
-from trainer.plan import RunPlan
+from tests.cluster.runs import Ran, final_state, random_kills, train
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 STEPS = 60
-
-
-def final_state(plan: RunPlan) -> dict[tuple[str, str], bytes]:
-    """Return every saved tensor of the newest commit, masters and moments, as bytes."""
-    store = open_store(plan.checkpoint_url, plan.checkpoint.storage_options)
-    newest = list_commits(store)[0]
-    assert newest.step == plan.run.steps
-    source = CommitSource(store, newest)
-    return {key: bytes(source.read_bytes(*key)) for key in source.tensors()}
 
 
 @pytest.mark.parametrize("zero_stage", [1, 2, 3])

@@ -143,3 +143,17 @@ def test_a_finished_run_may_go_on_with_more_steps(plan: RunPlan) -> None:
     Supervisor(plan, 1, FakeCluster(all_end(EndKind.FINISHED, 9))).run()
     longer = replace(plan, run=RunConfig(steps=20))
     assert Supervisor(longer, 2, FakeCluster(all_end(EndKind.FINISHED, 20))).run().step == 20
+
+
+def test_another_run_of_the_same_name_never_finds_these_snapshots(plan: RunPlan, tmp_path: Path) -> None:
+    """The snapshots of a run that failed stay in memory for a while, and its name may be used again."""
+    elsewhere = RunFolder(tmp_path / "elsewhere" / "demo")
+    elsewhere.create({}, {})
+    plans = [plan, plan, replace(plan, folder=elsewhere.path), replace(plan, checkpoint_url=str(tmp_path / "moved"))]
+    names = []
+    for attempt, each in enumerate(plans, start=1):
+        cluster = FakeCluster(all_end(EndKind.FINISHED, 9))
+        Supervisor(each, attempt, cluster).run()
+        names.append(cluster.groups[0].assignments[0].snapshots)
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
