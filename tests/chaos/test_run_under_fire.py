@@ -39,7 +39,7 @@ def keeper(folder: RunFolder, generator: random.Random) -> None:
 
 def supervisor(folder: RunFolder, generator: random.Random) -> None:
     """Of all supervisors of this Ray there is one that trains: runs follow one another."""
-    found = [p.pid for p in psutil.Process().children(recursive=True) if "_SupervisorProcess" in p.cmdline()[0]]
+    found = [p.pid for p in psutil.Process().children(recursive=True) if "_SupervisorProcess" in " ".join(p.cmdline())]
     assert found
     for pid in found:
         kill(pid)
