@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from checkpoint import layout
 from checkpoint.arena import Arena, Layout, Seal
 from checkpoint.arena_sets import ArenaSet
 from checkpoint.commits import CommitView, load_commit, usable_commits
@@ -129,7 +130,7 @@ class Saves:
         self._settle()
 
     def _decision_key(self) -> str:
-        return f"decision/{self.found.fence:08d}-{self.found.generation:08d}.json"
+        return layout.decision_key(self.found.fence, self.found.generation)
 
     def _publish(self) -> None:
         with self._changed:

@@ -5,7 +5,8 @@ data/<step>/<fence>/r<rank>-<number>-<nonce>.safetensors    tensor data, immutab
 parts/<step>/<fence>/r<rank>-of-<world>.json                what one rank saved, created once
 commit/<inverted step>-<step>.json                          the checkpoint exists; newest sorts first
 bad/<name of the commit>                                    that commit was found damaged
-fence/<number>.json                                         an attempt that claimed the run
+fence/<number>.json                                         a generation of workers that claimed the run
+decision/<fence>-<generation>.json                          with several nodes: the step that rank 0 decided to save
 ```
 
 A commit whose checkpoint is damaged stays where it is, with a marker under `bad/`; the step may then be
@@ -19,6 +20,7 @@ PARTS = "parts/"
 COMMITS = "commit/"
 BAD = "bad/"
 FENCES = "fence/"
+DECISIONS = "decision/"
 
 MAX_STEP = 10**12 - 1
 _COMMIT = re.compile(r"commit/(\d{12})-(\d{12})(?:-(\d{3}))?\.json")
@@ -89,3 +91,8 @@ def parse_fence_key(key: str) -> int | None:
     """Return the number of a fence's key, or None."""
     match = _FENCE.fullmatch(key)
     return int(match[1]) if match else None
+
+
+def decision_key(fence: int, generation: int) -> str:
+    """Return the key under which rank 0 tells the keepers of other nodes which step is saved. Replaced, not created."""
+    return f"{DECISIONS}{fence:08d}-{generation:08d}.json"

@@ -56,7 +56,7 @@ def sweep(
     condemned = [info for info in usable if info.step in expired] + _condemned_bad(store, usable, before_s)
     store.delete(info.key for info in condemned)
     store.delete(layout.bad_key(info.key) for info in condemned)
-    garbage = _old_fences(store) + _unreferenced(store, before_s)
+    garbage = _old_fences(store) + _old_decisions(store, before_s) + _unreferenced(store, before_s)
     store.delete(found.key for found in garbage)
     return SweepReport(
         steps=tuple(sorted({info.step for info in condemned})),
@@ -80,6 +80,11 @@ def _old_fences(store: Store) -> list[ObjectInfo]:
     """Return all but the newest fences: only the newest counts."""
     fences = [found for found in store.list(layout.FENCES) if layout.parse_fence_key(found.key) is not None]
     return fences[:-_KEPT_FENCES]
+
+
+def _old_decisions(store: Store, before_s: float) -> list[ObjectInfo]:
+    """Return the decisions of generations that are long over; the last one may be waited for."""
+    return [found for found in list(store.list(layout.DECISIONS))[:-1] if found.modified_s < before_s]
 
 
 def _unreferenced(store: Store, before_s: float) -> list[ObjectInfo]:

@@ -49,8 +49,6 @@ class RunRecord:
     fence: int = 0
     generation: int = 0
     step: int | None = None
-    loss: float | None = None
-    last_checkpoint_step: int | None = None
     workers: tuple[WorkerRecord, ...] = ()
     reason: str | None = None
     exit_code: int | None = None

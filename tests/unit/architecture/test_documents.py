@@ -3,13 +3,20 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from fixtures_sources import REPOSITORY
+
+from scripts.cli.app import app
 
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 NAMED_CODE = re.compile(r"`([\w/]+\.py)` `([\w.]+)`")
 """A file of ours and what to look for in it, as in docs/path.md."""
+COMMAND = re.compile(r"`(?:\.venv/bin/)?ostinato ([^`\n]+)`|^ *\$? ?(?:\.venv/bin/)?ostinato (.+)$", re.MULTILINE)
+"""A call in a code span, or on a line of its own in a code block."""
+WRITTEN_EVENT = re.compile(r"events\.write\(\s*\"(\w+)\"")
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 
 
@@ -46,3 +53,35 @@ def test_named_code_exists(document: Path) -> None:
     assert missing == []
     if document.name == "path.md":
         assert len(named) > 20
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_named_commands_exist(document: Path) -> None:
+    text = document.read_text().replace("\\\n", " ").replace("\\|", "|")
+    lines = [match[1] or match[2] for match in COMMAND.finditer(text)]
+    assert [problem for line in lines for problem in unknown_words(line)] == []
+    if document.name == "README.md":
+        assert len(lines) > 10
+
+
+def unknown_words(line: str) -> list[str]:
+    """Return what `ostinato <line>` names that the command line does not have: a command, or an option of it."""
+    command: Any = typer.main.get_command(app)
+    words = line.partition("#")[0].split()
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        name, *words = words
+        if name not in command.commands:
+            return [f"{line}: no command {name!r}"]
+        command = command.commands[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+    given = [word.strip("[]") for word in words if word.strip("[").startswith("-")]
+    return [f"{line}: no option {word}" for word in given if word not in options | {"--help"}]
+
+
+def test_every_event_is_described() -> None:
+    written = {
+        name for path in (REPOSITORY / "trainer").glob("*.py") for name in WRITTEN_EVENT.findall(path.read_text())
+    }
+    described = set(re.findall(r"`(\w+)`", (REPOSITORY / "docs/trainer.md").read_text()))
+    assert len(written) > 10
+    assert written - described == set()

@@ -110,3 +110,12 @@ def test_old_fences_go_and_the_newest_stays() -> None:
     assert newest_fence(store) == fences[-1]
     assert len(list(store.list(layout.FENCES))) < 20
     assert claim_fence(store) == fences[-1] + 1
+
+
+def test_decisions_of_generations_long_over_go_and_the_last_stays() -> None:
+    store = _store_with(10)
+    for generation in (1, 2, 3):
+        store.put(layout.decision_key(1, generation), b"{}")
+    _age(store)
+    sweep(store, keep_last=2, grace_s=GRACE_S)
+    assert [found.key for found in store.list(layout.DECISIONS)] == [layout.decision_key(1, 3)]
