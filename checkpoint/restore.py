@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,13 +21,17 @@ Origin = Literal["slot", "store"]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What an engine was brought back to. `bytes` is what this rank read, `seconds` the whole restore on this rank."""
+    """What an engine was brought back to. `bytes` is what this rank read, `seconds` the whole restore on this rank.
+
+    `damaged` tells of the newer candidates that were given up, one line each.
+    """
 
     step: int
     extra: dict[str, Json]
     origin: Origin
     bytes: int
     seconds: float
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Restorer:
                 source, size, failure = self._fill(candidate, slots, wanted)
                 if failure is None:
                     assert source is not None
-                    return self._finish(candidate, source, size, began_s)
+                    return replace(self._finish(candidate, source, size, began_s), damaged=tuple(damaged))
                 damaged.append(f"{candidate.origin} of step {candidate.step}: {failure}")
         if damaged:
             raise DamagedError("no checkpoint is left to restore: " + "; ".join(damaged))

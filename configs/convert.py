@@ -140,6 +140,8 @@ class _Reader:
         if not isinstance(value, (list, tuple)):
             advice = f"write {path}=[{value}]" if isinstance(value, (str, int, float)) else None
             return self._refuse_value(hint, value, path, metadata, advice)
+        if len(value) < metadata.get("min_length", 0):
+            return self._refuse_value(hint, value, path, metadata, f"give at least {metadata['min_length']}")
         if items[-1] is Ellipsis:
             items = (items[0],) * len(value)
         elif len(items) != len(value):

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from configs.hints import TARGET_KEY, alternatives, fields_of, is_section, section_for
+from configs.hints import TARGET_KEY, fields_of, section_for
 from recipes.config import TargetConfig
 
 Document = dict[str, Any]
@@ -48,12 +48,3 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from flatten(value, f"{path}.")
         else:
             yield path, value
-
-
-def sections_in(section: type) -> dict[str, Any]:
-    """Return the hints of the top-level keys of `section` that are sections themselves."""
-    return {
-        field.name: field.hint
-        for field in fields_of(section)
-        if any(is_section(part) or part is TargetConfig for part in alternatives(field.hint))
-    }

@@ -34,7 +34,7 @@ class Problem:
         if self.shown is not None:
             text += f" = {self.shown}"
         if self.source is not None:
-            text += f" ({self.source})"
+            text += f" ({self.source})" if text else self.source
         text = f"{text}: {self.message}" if text else self.message
         return text if self.advice is None else f"{text}; {self.advice}"
 

@@ -28,9 +28,12 @@ class CatalogueDataConfig:
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     cache_folder: str | None = field(default=None, metadata={"help": "decoded records; None: ~/.cache/ostinato"})
     cache_max_bytes: int = field(default=20 * 2**30, metadata={"min": 2**20, "help": "bound of the decoded cache"})
-    locales: tuple[str, ...] = field(default=("en", "de", "es", "ja"), metadata={"help": "locales trained on"})
+    locales: tuple[str, ...] = field(
+        default=("en", "de", "es", "ja"), metadata={"min_length": 1, "help": "locales trained on"}
+    )
     vendors: tuple[str, ...] = field(
-        default=("noto",), metadata={"help": "vendors trained on; the others are held out and evaluated"}
+        default=("noto",),
+        metadata={"min_length": 1, "help": "vendors trained on; the others are held out and evaluated"},
     )
     texts_per_image: int = field(default=4, metadata={"min": 1, "help": "texts drawn for each image"})
     text: Literal["names", "mixed"] = field(
@@ -46,7 +49,9 @@ class ClipModelConfig:
 
     kind: Literal["clip"] = "clip"
     embedding_dim: int = field(default=128, metadata={"min": 8})
-    image_channels: tuple[int, ...] = (24, 64, 160)
+    image_channels: tuple[int, ...] = field(
+        default=(24, 64, 160), metadata={"min_length": 1, "min": 1, "help": "of each stage"}
+    )
     text_tower: Literal["ngram", "bytes"] = field(
         default="ngram", metadata={"help": "hashed byte n-grams, or a byte transformer"}
     )

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from checkpoint.commits import list_commits
+from checkpoint.stores import open_store
+from configs.errors import ContinueError, Problem
 from configs.fingerprint import check_continues
 from configs.provenance import collect
 from configs.schema import RunSpec
@@ -51,7 +54,9 @@ def prepare(composed: "Composed", folder: Path | None = None) -> Start:
     run_folder = RunFolder(path)
     exists = run_folder.exists()
     if exists:
+        _check_same_name(run_folder, spec)
         warnings = check_continues(run_folder.document(), composed.document)
+        _check_checkpoints_came_along(run_folder, spec, checkpoint_url(spec, path))
         composed = replace(composed, warnings=(*composed.warnings, *warnings))
     plan = RunPlan(
         name=spec.run.name,
@@ -69,6 +74,25 @@ def prepare(composed: "Composed", folder: Path | None = None) -> Start:
         resume_command=resume_command(spec.run.name, path),
     )
     return Start(composed, plan, run_folder, exists)
+
+
+def _check_same_name(run_folder: RunFolder, spec: RunSpec) -> None:
+    if spec.run.name != run_folder.name:
+        message = f"the run in {run_folder.path} is called {run_folder.name}"
+        raise ContinueError([Problem("run.name", message, None, spec.run.name, "leave it out, or train a new run")])
+
+
+def _check_checkpoints_came_along(run_folder: RunFolder, spec: RunSpec, url: str) -> None:
+    """Refuse another place that holds no checkpoint while the old one does: the run would silently start over."""
+    record = run_folder.record()
+    if record is None or record.checkpoint_url in {"", url}:
+        return
+    options = spec.checkpoint.storage_options
+    if list_commits(open_store(url, options)) or not list_commits(open_store(record.checkpoint_url, options)):
+        return
+    message = f"there is no checkpoint of this run, which has some in {record.checkpoint_url}"
+    advice = f"copy them to {url} first, or choose another run.name to start anew"
+    raise ContinueError([Problem("checkpoint.url", message, None, url, advice)])
 
 
 def checkpoint_url(spec: RunSpec, run_path: Path) -> str:

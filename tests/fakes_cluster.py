@@ -1,5 +1,6 @@
 """An in-memory Cluster: workers whose ends are scripted, for tests of the supervisor."""
 
+import threading
 from collections.abc import Callable, Sequence
 
 from trainer.errors import ClusterError
@@ -55,7 +56,7 @@ class FakeCluster:
         self._scripts = list(scripts)
         self.groups: list[FakeWorkerGroup] = []
 
-    def start_workers(self, plan: RunPlan, generation: int) -> FakeWorkerGroup:
+    def start_workers(self, plan: RunPlan, generation: int, stop: threading.Event) -> FakeWorkerGroup:
         script = self._scripts.pop(0)
         if isinstance(script, ClusterError):
             raise script

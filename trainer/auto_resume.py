@@ -1,7 +1,9 @@
 """AutoResume: what to do after a failure. A pure function of the failure and of what was spent; others act."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from trainer.config import RetryBudgets
 from trainer.failures import Cause, Failure
@@ -35,6 +37,17 @@ class RetryHistory:
         """Return the history with `failure` added."""
         faults = self.faults | {(failure.step, failure.fingerprint)} if failure.fingerprint else self.faults
         return replace(self, spent=self.spent + Counter({failure.cause: 1}), faults=faults)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the history as JSON values, for the run record."""
+        spent = {cause.value: count for cause, count in self.spent.items()}
+        return {"spent": spent, "faults": sorted(self.faults, key=str)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "RetryHistory":
+        """Return the history that `to_json` gave; of nothing, an empty one."""
+        spent = Counter({Cause(cause): count for cause, count in value.get("spent", {}).items()})
+        return cls(spent, frozenset((step, fingerprint) for step, fingerprint in value.get("faults", ())))
 
 
 def decide(failure: Failure, history: RetryHistory, budgets: RetryBudgets) -> Decision:

@@ -5,11 +5,11 @@ and the supervisor import neither torch nor DeepSpeed; the workers do, once thei
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -31,18 +31,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from trainer.accelerators import Accelerator, choose_accelerator
 from trainer.config import ClusterConfig
-from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable, WorkerLost
+from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable, StoppedWhileStarting, WorkerLost
 from trainer.failures import Cause, EndKind, Failure, WorkerEnd
 from trainer.plan import Assignment, Outcome, RunPlan
+from trainer.process_output import redirect_output
 from trainer.run_folder import RunFolder, RunRecord, WorkerRecord
 from trainer.states import RunState
 from trainer.supervisor import Supervisor
 
 _NAMESPACE = "ostinato"
 _CALL_TIMEOUT_S = 30.0
+_START_POLL_S = 1.0
 _KILL_TIMEOUT_S = 10.0
-_OBJECT_STORE_BYTES = 100 * 2**20
-"""Nothing of ours goes through Ray's object store; its default would take 30 % of the memory."""
+_OBJECT_STORE_BYTES = 100 * 2**20  # nothing of ours goes through it, and the default takes 30 % of the memory
 _PACKAGES_FOLDER = Path(__file__).resolve().parent.parent
 
 
@@ -82,21 +83,25 @@ def _start_local(config: ClusterConfig) -> None:
 
 
 def _join(config: ClusterConfig) -> None:
+    failures: list[BaseException] = []
+
     def connect() -> None:
-        _knock(config)
-        # `ray start` wants a token as soon as there is one on the machine; ray.init gives it only when told to.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-        ray.init(
-            address=config.address,
-            namespace=_NAMESPACE,
-            log_to_driver=False,
-            logging_level="error",
-            runtime_env={"working_dir": str(_PACKAGES_FOLDER), "excludes": list(_NOT_UPLOADED)},
-        )
+        try:
+            _knock(config)
+            # `ray start` wants a token as soon as there is one on the machine; ray.init gives it only when told to.
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+            ray.init(
+                address=config.address,
+                namespace=_NAMESPACE,
+                log_to_driver=False,
+                logging_level="error",
+                runtime_env={"working_dir": str(_PACKAGES_FOLDER), "excludes": list(_NOT_UPLOADED)},
+            )
+        except BaseException as error:  # noqa: BLE001 - told below
+            failures.append(error)
 
     # ray.init has no deadline of its own: it tries an address that does not answer for minutes.
-    failures: list[BaseException] = []
-    thread = threading.Thread(target=_collect, args=(connect, failures), daemon=True)
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(config.connect_timeout_s)
     if thread.is_alive() or failures:
@@ -118,36 +123,49 @@ def _knock(config: ClusterConfig) -> None:
 _NOT_UPLOADED = ("/.git", "/.venv", "/runs", "/data", "/docs", "/tests", "/node_modules", "**/__pycache__")
 
 
-def _collect(call: Any, failures: list[BaseException]) -> None:
-    try:
-        call()
-    except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-        failures.append(error)
-
-
 class RayCluster:
     """The Ray that this process is connected to, as the supervisor's Cluster."""
 
-    def start_workers(self, plan: RunPlan, generation: int) -> "RayWorkerGroup":
+    def start_workers(self, plan: RunPlan, generation: int, stop: threading.Event) -> "RayWorkerGroup":
         """See Cluster."""
         _kill_named_workers(plan)
         accelerator = choose_accelerator(plan.cluster.accelerator, ray.cluster_resources())
-        group = _place(plan, accelerator)
+        group = _place(plan, accelerator, stop)
         actors = [_create_worker(plan, group, accelerator, rank) for rank in range(plan.cluster.workers)]
         try:
-            described = ray.get([actor.describe.remote() for actor in actors], timeout=plan.cluster.start_timeout_s)
-        except GetTimeoutError:
+            described = _loaded(plan, actors, stop)
+        except (ClusterTooSmall, StoppedWhileStarting):
             _kill(actors)
-            raise ClusterTooSmall(
-                f"the {len(actors)} workers did not load within cluster.start_timeout_s = "
-                f"{plan.cluster.start_timeout_s:.0f} s; look into {RunFolder(plan.folder).logs_path}"
-            ) from None
+            raise
         except (RayActorError, RayTaskError) as error:
             _kill(actors)
             kind = ClusterError if _raised_itself(error) else WorkerLost
             raise kind(f"a worker could not be started: {_cause_text(error)}") from error
         workers = [WorkerRecord(rank, node, pid) for rank, (node, pid) in enumerate(described)]
         return RayWorkerGroup(actors, workers)
+
+
+def _loaded(plan: RunPlan, actors: list[Any], stop: threading.Event) -> list[tuple[str, int]]:
+    """Return node and process id of each worker once all have loaded the code; raises what one of them raised."""
+    waiting = [actor.describe.remote() for actor in actors]
+    answers = list(waiting)
+    deadline_s = time.monotonic() + plan.cluster.start_timeout_s
+    while waiting:
+        _refuse_if_stopped(stop)
+        if time.monotonic() > deadline_s:
+            raise ClusterTooSmall(
+                f"{len(waiting)} of {len(actors)} workers did not load within cluster.start_timeout_s = "
+                f"{plan.cluster.start_timeout_s:.0f} s; look into {RunFolder(plan.folder).logs_path}"
+            )
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=_START_POLL_S)
+        ray.get(ready)
+    described: list[tuple[str, int]] = ray.get(answers)
+    return described
+
+
+def _refuse_if_stopped(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise StoppedWhileStarting("stopped while the workers were being started")
 
 
 class RayWorkerGroup:
@@ -221,13 +239,13 @@ def _cause_text(error: BaseException) -> str:
     return (details or lines or [type(error).__name__])[0][:300]
 
 
-def _place(plan: RunPlan, accelerator: Accelerator) -> PlacementGroup:
+def _place(plan: RunPlan, accelerator: Accelerator, stop: threading.Event) -> PlacementGroup:
     """Return the run's placement group, one bundle per rank; made anew when an earlier one has other bundles."""
     bundle = {"CPU": float(plan.cluster.cpus_per_worker)}
     if accelerator.ray_resource is not None:
         bundle[accelerator.ray_resource] = 1.0
     bundles = [bundle] * plan.cluster.workers
-    name = f"{plan.name}/workers"
+    name = f"{_prefix(plan)}/workers"
     try:
         group = ray.util.get_placement_group(name)
     except ValueError:
@@ -237,13 +255,22 @@ def _place(plan: RunPlan, accelerator: Accelerator) -> PlacementGroup:
         group = None
     if group is None:
         group = placement_group(bundles, strategy=plan.cluster.placement, name=name, lifetime="detached")
-    if not group.wait(timeout_seconds=plan.cluster.start_timeout_s):
-        remove_placement_group(group)
-        raise ClusterTooSmall(
-            f"cluster.workers = {plan.cluster.workers}: {bundles[0]} each cannot be placed ({plan.cluster.placement}) "
-            f"within {plan.cluster.start_timeout_s:.0f} s; the cluster has {ray.cluster_resources()}"
-        )
+    deadline_s = time.monotonic() + plan.cluster.start_timeout_s
+    while not group.wait(timeout_seconds=_START_POLL_S):
+        if stop.is_set() or time.monotonic() > deadline_s:
+            remove_placement_group(group)
+            _refuse_if_stopped(stop)
+            raise ClusterTooSmall(
+                f"cluster.workers = {plan.cluster.workers}: {bundles[0]} each cannot be placed "
+                f"({plan.cluster.placement}) within cluster.start_timeout_s = {plan.cluster.start_timeout_s:.0f} s; "
+                f"the cluster has {ray.cluster_resources()}"
+            )
     return group
+
+
+def _prefix(plan: RunPlan) -> str:
+    """Return what the names of a run's actors begin with; runs of one name in two folders may share a cluster."""
+    return f"{plan.name}@{hashlib.sha256(str(plan.folder).encode()).hexdigest()[:8]}"
 
 
 def _create_worker(plan: RunPlan, group: PlacementGroup, accelerator: Accelerator, rank: int) -> Any:
@@ -261,12 +288,12 @@ def _create_worker(plan: RunPlan, group: PlacementGroup, accelerator: Accelerato
 
 
 def _worker_name(plan: RunPlan, rank: int) -> str:
-    return f"{plan.name}/worker-{rank}"
+    return f"{_prefix(plan)}/worker-{rank}"
 
 
 def _kill_named_workers(plan: RunPlan) -> None:
     """Kill the workers that a dead supervisor of this run left behind."""
-    prefix = f"{plan.name}/worker-"
+    prefix = f"{_prefix(plan)}/worker-"
     names = [str(actor["name"]) for actor in ray.util.list_named_actors(all_namespaces=True)]
     left = []
     for name in (name for name in names if name.startswith(prefix)):
@@ -307,7 +334,7 @@ class _WorkerProcess:
     """The process of one rank. Methods of the group `control` answer while `train` blocks."""
 
     def __init__(self, plan: RunPlan, accelerator: Accelerator, rank: int) -> None:
-        _redirect_output(RunFolder(plan.folder).logs_path / f"rank-{rank}.log")
+        redirect_output(RunFolder(plan.folder).logs_path / f"rank-{rank}.log")
         os.environ["DS_ACCELERATOR"] = accelerator.kind
         local = plan.cluster.address == "local"
         os.environ["OSTINATO_NODE_ADDRESS"] = "127.0.0.1" if local else _own_node_address()
@@ -342,7 +369,7 @@ class _SupervisorProcess:
     """The process of the supervisor; restarted by Ray when it dies, it takes the run up again from its record."""
 
     def __init__(self, plan: RunPlan, attempt: int) -> None:
-        _redirect_output(RunFolder(plan.folder).logs_path / "supervisor.log")
+        redirect_output(RunFolder(plan.folder).logs_path / "supervisor.log")
         self._supervisor = Supervisor(plan, attempt, RayCluster())
         self._outcome: Outcome | None = None
 
@@ -363,8 +390,7 @@ class _SupervisorProcess:
         self._supervisor.stop(now=now)
 
 
-_CONTROL = {"control": 1}
-"""The concurrency group whose methods answer while the main method blocks: one thread of its own."""
+_CONTROL = {"control": 1}  # methods of this group answer while the main method blocks: one thread of their own
 _WorkerActor: Any = ray.remote(concurrency_groups=_CONTROL)(_WorkerProcess)
 _SupervisorActor: Any = ray.remote(concurrency_groups=_CONTROL)(_SupervisorProcess)
 
@@ -377,7 +403,7 @@ class SupervisorHandle:
     """
 
     def __init__(self, plan: RunPlan, record: RunRecord | None) -> None:
-        name = f"{plan.name}/supervisor"
+        name = f"{_prefix(plan)}/supervisor"
         if record is None or RunState.of(record.state).is_terminal:
             _kill_supervisor(name)
         attempt = 1 if record is None else record.attempt + 1
@@ -392,7 +418,7 @@ class SupervisorHandle:
             scheduling_strategy=here,
         ).remote(plan, attempt)
         self._outcome = self._actor.run.remote()
-        self._name = plan.name
+        self._plan = plan
 
     def outcome(self, timeout_s: float) -> Outcome | None:
         """Return how the attempt ended, or None when it has not within `timeout_s`. Raises ClusterError."""
@@ -402,7 +428,7 @@ class SupervisorHandle:
             return None
         except (RayActorError, RayTaskError) as error:
             raise ClusterError(
-                f"the supervisor of {self._name} failed: {_cause_text(error)}; look into its log, supervisor.log"
+                f"the supervisor of {self._plan.name} failed: {_cause_text(error)}; look into its log, supervisor.log"
             ) from error
         return outcome
 
@@ -414,22 +440,10 @@ class SupervisorHandle:
         """End the supervisor's process and give back the run's placement."""
         ray.kill(self._actor, no_restart=True)
         with contextlib.suppress(ValueError):
-            remove_placement_group(ray.util.get_placement_group(f"{self._name}/workers"))
+            remove_placement_group(ray.util.get_placement_group(f"{_prefix(self._plan)}/workers"))
 
 
 def _own_node_address() -> str:
     """Return the address under which Ray knows this node; the machine may have others."""
     node_id = ray.get_runtime_context().get_node_id()
     return next(str(node["NodeManagerAddress"]) for node in ray.nodes() if node["NodeID"] == node_id)
-
-
-def _redirect_output(path: Path) -> None:
-    """Append what this process and its libraries print to `path`; where that is not to be had, to a temporary file."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    except OSError:
-        descriptor, _ = tempfile.mkstemp(prefix="ostinato-", suffix=f"-{path.name}")
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.dup2(descriptor, sys.stderr.fileno())
-    os.close(descriptor)

@@ -19,7 +19,7 @@ class RunConfig:
         default=None,
         metadata={"min": 1, "help": "samples per rank and forward pass; None: no gradient accumulation"},
     )
-    seed: int = field(default=0, metadata={"min": 0})
+    seed: int = field(default=0, metadata={"min": 0, "max": 2**32 - 1})
     evaluate_every_steps: int | None = field(default=None, metadata={"min": 1, "help": "None: only at the end"})
     record_samples: bool = field(default=False, metadata={"help": "write every step's sample ids to the events"})
 
@@ -30,7 +30,7 @@ class OptimConfig:
 
     kind: Literal["adamw"] = "adamw"
     lr: float = field(default=1e-3, metadata={"min": 0.0})
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[float, float] = field(default=(0.9, 0.98), metadata={"min": 0.0, "max": 0.999999})
     eps: float = field(default=1e-8, metadata={"min": 0.0})
     weight_decay: float = field(
         default=0.1, metadata={"min": 0.0, "help": "for matrices; biases, norms and scalars have none"}

@@ -1,6 +1,7 @@
 """The one module that asks which device this process runs on. Written on torch.accelerator."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -20,26 +21,17 @@ class Device:
         """The torch.distributed backend for tensors on this device."""
         return self.accelerator.backend
 
-    def synchronize(self) -> None:
-        """Block until the device has done what was asked of it."""
-        if self.accelerator.kind != "cpu":
-            torch.accelerator.synchronize(self.torch_device)
-
-    def to(self, value: object) -> object:
+    def to(self, value: Any) -> Any:
         """Return `value` with every tensor in mappings, lists and tuples moved to the device."""
         if isinstance(value, torch.Tensor):
             return value.to(self.torch_device, non_blocking=True)
         if isinstance(value, dict):
             return {key: self.to(item) for key, item in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*(self.to(item) for item in value))
         if isinstance(value, (list, tuple)):
             return type(value)(self.to(item) for item in value)
         return value
-
-    def peak_memory_bytes(self) -> int | None:
-        """Return the most device memory allocated so far, or None where the device does not count it."""
-        if self.accelerator.kind == "cpu":
-            return None
-        return int(torch.get_device_module(self.torch_device).max_memory_allocated())
 
 
 def open_device(accelerator: Accelerator, *, threads: int) -> Device:

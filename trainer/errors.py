@@ -7,6 +7,7 @@ TrainerError
 ├── IllegalMoveError         a state change that the table of moves does not allow
 ├── ClusterError
 │   ├── ClusterUnreachable   no Ray at that address within the deadline
+│   ├── StoppedWhileStarting someone asked for the end of the run before its workers were there
 │   ├── ClusterTooSmall      the resources of the workers cannot be placed
 │   └── WorkerLost           a worker died while it was being started
 ├── EngineError              DeepSpeed refused its configuration, or a private attribute that we need is gone
@@ -42,6 +43,10 @@ class ClusterError(TrainerError):
 
 class ClusterUnreachable(ClusterError):  # noqa: N818 - named for the state of the cluster
     """No Ray answered at the configured address within the deadline."""
+
+
+class StoppedWhileStarting(ClusterError):  # noqa: N818 - not an error of the cluster's
+    """Someone asked for the end of the run before its workers were there."""
 
 
 class ClusterTooSmall(ClusterError):  # noqa: N818

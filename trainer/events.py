@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,3 @@ def _parse(line: bytes) -> Event | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
-
-
-def metrics_of(event: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics of an `evaluation` event."""
-    return {str(name): float(value) for name, value in event.get("metrics", {}).items()}

@@ -174,6 +174,8 @@ def resume(checkpointer: Checkpointer, data: TrainData, events: EventLog) -> int
             f"the run was trained on data {fingerprint} up to step {restored.step}, but data.url now holds "
             f"{data.fingerprint}: put the old data back, or start a new run with another run.name"
         )
+    for what in restored.damaged:
+        events.write("checkpoint_damaged", message=what)
     events.write(
         "restored", step=restored.step, origin=restored.origin, bytes=restored.bytes, seconds=restored.seconds
     )

@@ -60,7 +60,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. 
+    """How an attempt ended.
 
     Exit codes: 0 finished, 1 failed, 4 failed for something outside that a person has to change, 75 interrupted and
     resumable (BSD's EX_TEMPFAIL). `reason` begins with what happened, and may go on with a traceback.

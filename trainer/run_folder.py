@@ -37,7 +37,8 @@ class WorkerRecord:
 class RunRecord:
     """What the supervisor knows of a run. `attempt` counts starts, `generation` memberships within an attempt.
 
-    `identity` is drawn when the run begins: names are used again, identities are not.
+    `identity` is drawn when the run begins: names are used again, identities are not. `retries` is the RetryHistory
+    of the attempt.
     """
 
     run: str
@@ -52,7 +53,7 @@ class RunRecord:
     workers: tuple[WorkerRecord, ...] = ()
     reason: str | None = None
     exit_code: int | None = None
-    pid: int | None = None
+    retries: Mapping[str, Any] = field(default_factory=dict)
     started_s: float | None = None
     updated_s: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -95,8 +96,14 @@ class RunFolder:
         raw = self._read("record.json")
         known = {f.name for f in fields(RunRecord)}
         raw = {key: value for key, value in raw.items() if key in known}
-        raw["workers"] = tuple(WorkerRecord(**worker) for worker in raw.get("workers", ()))
-        return RunRecord(**raw)
+        try:
+            raw["workers"] = tuple(WorkerRecord(**worker) for worker in raw.get("workers", ()))
+            record = RunRecord(**raw)
+            RunState.of(record.state)
+        except (TypeError, ValueError) as error:
+            path = self.path / "record.json"
+            raise RunFolderError(f"{path} is damaged ({error}); remove it, and the run goes on all the same") from error
+        return record
 
     def write_record(self, record: RunRecord) -> RunRecord:
         """Replace the record atomically; it is durable on return."""
@@ -123,7 +130,7 @@ class RunFolder:
     def stop_request(self) -> str | None:
         """Return `saved` or `now` when someone asked for the end of the run, else None."""
         path = self.path / "stop.json"
-        return str(self._read("stop.json")["when"]) if path.exists() else None
+        return str(self._read("stop.json").get("when", "saved")) if path.exists() else None
 
     def clear_stop_request(self) -> None:
         """Forget a request that was meant for an earlier attempt."""
@@ -162,6 +169,10 @@ class RunLock:
         self._descriptor = -1
 
     def __enter__(self) -> "RunLock":
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self._path.parent, error) from error
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:

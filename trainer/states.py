@@ -6,21 +6,20 @@ from trainer.errors import IllegalMoveError
 
 
 class RunState(Enum):
-    """Where a run stands. The value is (text, terminal for this attempt, resumable)."""
+    """Where a run stands. The value is (text, terminal for this attempt)."""
 
-    CREATED = ("created", False, True)
-    STARTING = ("starting", False, True)
-    RUNNING = ("running", False, True)
-    RECOVERING = ("recovering", False, True)
-    STOPPING = ("stopping", False, True)
-    INTERRUPTED = ("interrupted", True, True)
-    FAILED = ("failed", True, True)
-    FINISHED = ("finished", True, False)
+    CREATED = ("created", False)
+    STARTING = ("starting", False)
+    RUNNING = ("running", False)
+    RECOVERING = ("recovering", False)
+    STOPPING = ("stopping", False)
+    INTERRUPTED = ("interrupted", True)
+    FAILED = ("failed", True)
+    FINISHED = ("finished", True)
 
-    def __init__(self, text: str, is_terminal: bool, is_resumable: bool) -> None:
+    def __init__(self, text: str, is_terminal: bool) -> None:
         self.text = text
         self.is_terminal = is_terminal
-        self.is_resumable = is_resumable
 
     @classmethod
     def of(cls, text: str) -> "RunState":

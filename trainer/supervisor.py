@@ -13,7 +13,7 @@ from checkpoint.errors import StoreError, StoreUnavailable
 from checkpoint.fence import claim_fence
 from checkpoint.stores import open_store
 from trainer.auto_resume import GiveUp, RetryHistory, decide
-from trainer.errors import ClusterError, RunFolderError, TrainerError, WorkerLost
+from trainer.errors import ClusterError, RunFolderError, StoppedWhileStarting, TrainerError, WorkerLost
 from trainer.events import EventLog, read_events
 from trainer.failures import Cause, EndKind, Failure, WorkerEnd, root_cause
 from trainer.plan import Assignment, Outcome, Recovery, RunPlan
@@ -60,11 +60,11 @@ class WorkerGroup(Protocol):
 class Cluster(Protocol):
     """Where workers can be placed."""
 
-    def start_workers(self, plan: RunPlan, generation: int) -> WorkerGroup:
+    def start_workers(self, plan: RunPlan, generation: int, stop: threading.Event) -> WorkerGroup:
         """Place one worker per rank and wait until each has loaded the code.
 
-        Kills what an earlier generation left behind. Raises ClusterTooSmall or ClusterError after
-        `cluster.start_timeout_s`.
+        Kills what an earlier generation left behind. Raises StoppedWhileStarting soon after `stop` is set, and
+        ClusterTooSmall or ClusterError after `cluster.start_timeout_s`.
         """
         ...
 
@@ -91,10 +91,10 @@ class Supervisor:
         self._events = EventLog(self._folder.events_path, run=plan.name, attempt=attempt)
         self._stop = threading.Event()
         self._stop_now = threading.Event()
-        self._history = RetryHistory()
         self._noticed_s: float | None = None
         """When the first sign of the latest failure was noticed, epoch seconds."""
         self._record = self._begin()
+        self._history = RetryHistory.from_json(self._record.retries)
 
     def stop(self, *, now: bool = False) -> None:
         """Ask for the end of the attempt: after the step and a save, or at once."""
@@ -144,6 +144,7 @@ class Supervisor:
                 checkpoint_url=self._plan.checkpoint_url,
                 attempt=self._attempt,
                 generation=0,
+                retries={},
                 workers=(),
                 reason=None,
                 exit_code=None,
@@ -168,7 +169,9 @@ class Supervisor:
         began_s = time.perf_counter()
         try:
             self._claim_fence()
-            group = self._cluster.start_workers(self._plan, generation)
+            group = self._cluster.start_workers(self._plan, generation, self._stop)
+        except StoppedWhileStarting:
+            return []
         except (ClusterError, StoreError) as error:
             return [self._not_started(error, _cause_of_no_start(error, recovering=recovery is not None))]
         try:
@@ -254,6 +257,8 @@ class Supervisor:
         step = self._last_step()
         if self._stop_now.is_set():
             return _Verdict(self._interrupted(step, "stopped at once"))
+        if not ends:
+            return _Verdict(self._interrupted(step, "stopped before training began"))
         if not failures and all(end.kind is EndKind.FINISHED for end in ends):
             metrics = dict(ends[0].metrics)
             return _Verdict(Outcome(RunState.FINISHED.text, EXIT_OK, ends[0].step, metrics=metrics))
@@ -262,6 +267,7 @@ class Supervisor:
         failure = root_cause(failures) if failures else _unexplained(ends)
         decision = decide(failure, self._history, self._plan.cluster.retries)
         self._history = self._history.after(failure)
+        self._record = self._folder.write_record(replace(self._record, retries=self._history.to_json()))
         self._events.write(
             "decision",
             verdict=type(decision).__name__,

@@ -150,6 +150,10 @@ def export(
     from checkpoint.export import export_safetensors
     from configs.redact import redacted
 
+    if out.exists():
+        from scripts.cli.cli_errors import CommandError
+
+        raise CommandError(f"--out {out} exists already; export never overwrites, choose another folder")
     place = _open(where, folder, storage_option)
     chosen = _choose(place.store, step)
     written = export_safetensors(place.store, chosen, out, resolved_config=redacted(place.document or {}))

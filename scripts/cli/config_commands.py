@@ -78,5 +78,12 @@ def _document(side: str, folder: Path, config_dirs: list[Path]) -> dict[str, Any
     if side and "=" not in side:
         return find_run(side, folder).document()
     from configs.compose import compose
+    from configs.errors import OverrideError, Problem
+    from configs.sources import COMMAND_LINE
 
-    return compose(shlex.split(side), config_dirs=config_dirs).document
+    try:
+        overrides = shlex.split(side)
+    except ValueError as error:
+        problem = Problem("", f"{side!r} is no list of overrides: {error}", COMMAND_LINE, advice="close the quotes")
+        raise OverrideError([problem]) from error
+    return compose(overrides, config_dirs=config_dirs).document

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scripts.cli.output import format_bytes, plural
+from scripts.cli.output import plural
 
 Event = Mapping[str, Any]
 
@@ -45,7 +45,8 @@ def _decision(event: Event) -> str:
 
 
 def _restored(event: Event) -> str:
-    return f"restored step {event.get('step')} from {event.get('origin')} in {_number(event.get('seconds'), '.2f')} s"
+    seconds = _number(event.get("seconds"), ".2f")
+    return f"rank {event.get('rank')} restored step {event.get('step')} from {event.get('origin')} in {seconds} s"
 
 
 def _recovered(event: Event) -> str:
@@ -64,8 +65,7 @@ def _evaluation(event: Event) -> str:
 
 
 def _committed(event: Event) -> str:
-    size = format_bytes(float(event.get("bytes") or 0))
-    return f"checkpoint of step {event.get('step')} is durable ({size} in {_number(event.get('seconds'), '.2f')} s)"
+    return f"checkpoint of step {event.get('step')} is durable after {_number(event.get('seconds'), '.2f')} s"
 
 
 def _ended(event: Event) -> str:
@@ -91,6 +91,7 @@ _WORDINGS: dict[str, Callable[[Event], str]] = {
     "evaluation": _evaluation,
     "checkpoint_committed": _committed,
     "checkpoint_skipped": lambda event: f"no checkpoint of step {event.get('step')}: {event.get('reason')}",
+    "checkpoint_damaged": lambda event: f"DAMAGED, and given up: {event.get('message')}",
     "checkpoint_failed": lambda event: f"THE CHECKPOINT OF STEP {event.get('step')} FAILED: {event.get('error')}",
     "run_finished": _ended,
     "run_failed": _failed,

@@ -74,7 +74,7 @@ def summarize(folder: RunFolder) -> RunSummary:
         started_s=record.started_s,
         updated_s=max(times, default=None),
         metrics=dict(record.metrics),
-        resume_command=resume_command(folder.name, folder.path) if state.is_resumable else None,
+        resume_command=resume_command(folder.name, folder.path) if state is not RunState.FINISHED else None,
     )
 
 

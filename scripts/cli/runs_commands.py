@@ -1,6 +1,7 @@
 """`runs` and `show`."""
 
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,16 +21,19 @@ from scripts.cli.output import (
 from scripts.cli.run_summary import RunSummary, summarize
 from trainer.errors import RunFolderError
 from trainer.run_folder import RunFolder, list_runs
+from trainer.states import RunState
+
+_State = Enum("_State", {state.name: state.text for state in RunState} | {"DAMAGED": "damaged"})  # type: ignore[misc]
 
 
 def runs(
     *,
     folder: FolderOption = Path("runs"),
-    state: Annotated[str | None, typer.Option(help="only runs in this state")] = None,
+    state: Annotated[_State | None, typer.Option(help="only runs in this state")] = None,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """List the runs, the one that changed last first."""
-    rows = [row for row in map(_summary_or_damage, list_runs(folder)) if state in {None, row["state"]}]
+    rows = [row for row in map(_summary_or_damage, list_runs(folder)) if state is None or state.value == row["state"]]
     if output is OutputFormat.JSON:
         print_json(rows)
     elif not rows:

@@ -91,11 +91,10 @@ def _launch(start: "Start", command: Sequence[str], output: OutputFormat) -> int
 
     as_json = output is OutputFormat.JSON
     out = console(stderr=as_json)
-    start.create(command)
     verb = "continuing" if start.exists else "training"
     out.print(f"{verb} {start.plan.name} in {start.plan.folder}", soft_wrap=True)
     with progress(start.plan.name, start.plan.run.steps, to_stderr=as_json) as observe:
-        outcome = launch(start.plan, observe)
+        outcome = launch(start.plan, observe, begin=lambda: start.create(command))
     resumable = outcome.exit_code == ExitCode.INTERRUPTED
     if as_json:
         print_json(

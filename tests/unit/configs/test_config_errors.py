@@ -183,7 +183,7 @@ def test_interpolations_that_lead_nowhere(override: str) -> None:
 
 def test_yaml_that_is_none(tmp_path: Path) -> None:
     path = in_file(tmp_path, "engine/mine.yaml", "zero_stage: 1\n  precision: [\n")
-    assert f"({path}, line 2): is not valid YAML" in refused(FileError, "engine=mine", folder=tmp_path)
+    assert f"{path}, line 2: is not valid YAML" in refused(FileError, "engine=mine", folder=tmp_path)
 
 
 def test_yaml_that_repeats_a_key(tmp_path: Path) -> None:

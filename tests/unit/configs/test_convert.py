@@ -58,7 +58,7 @@ def one_of(hint: Any, metadata: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 def lists_of(items: tuple[Any, ...], metadata: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     if items[-1] is Ellipsis:
-        return st.lists(one_of(items[0], metadata), max_size=3).map(tuple)
+        return st.lists(one_of(items[0], metadata), min_size=metadata.get("min_length", 0), max_size=3).map(tuple)
     return st.tuples(*(one_of(item, metadata) for item in items))
 
 

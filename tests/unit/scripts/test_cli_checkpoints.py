@@ -67,7 +67,7 @@ def test_export_writes_weights_and_configuration_without_credentials(ostinato: O
     assert "catalogue_clip" in text
     assert "s3cr3t" not in text
     again = ostinato("checkpoints", "export", "mine", "--out", "exported")
-    assert (again.code, "choose another folder" in again.err) == (1, True)
+    assert (again.code, "choose another folder" in again.err) == (2, True)
 
 
 def test_steps_that_are_not_there(ostinato: Ostinato, store: LocalStore) -> None:

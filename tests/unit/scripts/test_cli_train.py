@@ -25,7 +25,10 @@ def outcome() -> dict[str, Any]:
 def launched(monkeypatch: pytest.MonkeyPatch, outcome: dict[str, Any]) -> Launched:
     plans: Launched = []
 
-    def launch(plan: RunPlan, observer: Callable[[dict[str, Any]], None]) -> Outcome:
+    def launch(
+        plan: RunPlan, observer: Callable[[dict[str, Any]], None], begin: Callable[[], None] = lambda: None
+    ) -> Outcome:
+        begin()
         assert RunFolder(plan.folder).exists()
         plans.append(plan)
         observer({"event": "run_started", "attempt": 1, "workers": plan.cluster.workers, "steps": plan.run.steps})
