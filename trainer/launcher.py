@@ -14,7 +14,7 @@ from trainer.run_folder import RunFolder
 from trainer.states import RunState
 from trainer.supervisor import EXIT_INTERRUPTED
 
-_POLL_S = 0.2
+_POLL_S = 0.5
 _LEAVE_TIMEOUT_S = 5.0
 """How long a supervisor that is told to end at once is waited for."""
 

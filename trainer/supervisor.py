@@ -21,7 +21,7 @@ from trainer.run_folder import RunFolder, RunRecord, WorkerRecord
 from trainer.states import RunState, move
 
 EXIT_OK, EXIT_FAILED, EXIT_ENVIRONMENT, EXIT_INTERRUPTED = 0, 1, 4, 75
-_POLL_S = 0.1
+_POLL_S = 0.5
 _SETTLE_S = 1.0
 """How long to wait for further ends after the first failure, so that the root cause is among them."""
 _CULPRIT_TIMEOUT_S = 15.0
