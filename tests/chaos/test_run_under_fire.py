@@ -1,10 +1,11 @@
 """Random processes of one real run are killed at random moments, one after the other; nothing of it may show."""
 
+import contextlib
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psutil
 import pytest
@@ -29,9 +30,8 @@ def all_ranks(folder: RunFolder, generator: random.Random) -> None:
 
 
 def keeper(folder: RunFolder, generator: random.Random) -> None:
-    command_lines = {process.pid: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}
-    keepers = {pid: words for pid, words in command_lines.items() if "checkpoint.keeper" in words}
-    found = [pid for pid, words in keepers.items() if any(f"/{folder.name}-" in word for word in words)]
+    lines = command_lines(psutil.process_iter())
+    found = [pid for pid, line in lines.items() if "checkpoint.keeper" in line and f"/{folder.name}-" in line]
     assert found
     for pid in found:
         kill(pid)
@@ -39,10 +39,31 @@ def keeper(folder: RunFolder, generator: random.Random) -> None:
 
 def supervisor(folder: RunFolder, generator: random.Random) -> None:
     """Of all supervisors of this Ray there is one that trains: runs follow one another."""
-    found = [p.pid for p in psutil.Process().children(recursive=True) if "_SupervisorProcess" in p.cmdline()[0]]
+    found = actor_pids("_SupervisorProcess")
     assert found
     for pid in found:
         kill(pid)
+
+
+def all_ranks_and_whoever_recovers(folder: RunFolder, generator: random.Random) -> None:
+    """Kill the ranks, and a little later, while they are replaced, one of the processes that are there then."""
+    all_ranks(folder, generator)
+    time.sleep(generator.uniform(0.0, 6.0))
+    kill(generator.choice(actor_pids("_WorkerProcess") + actor_pids("_SupervisorProcess")))
+
+
+def actor_pids(name: str) -> list[int]:
+    """Return the processes of this Ray that serve actors of class `name`: Ray writes it into their titles."""
+    return [pid for pid, words in command_lines(psutil.Process().children(recursive=True)).items() if name in words]
+
+
+def command_lines(processes: Iterable[psutil.Process]) -> dict[int, str]:
+    """Return the command line of each process that still lives."""
+    lines = {}
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            lines[process.pid] = " ".join(process.cmdline())
+    return lines
 
 
 def rank_pids(folder: RunFolder) -> list[int]:
@@ -84,7 +105,7 @@ def compare(make_plan: MakePlan, seed: int, kills: list[Kill], steps: int) -> No
     calm, stormy = make_plan(f"calm-{seed}", *overrides), make_plan(f"stormy-{seed}", *overrides)
     expected = train(calm)
     disturbed = train(stormy, faults(random.Random(seed), kills, steps))
-    assert len(disturbed.named("supervisor_restarted")) == kills.count(supervisor)
+    assert len(disturbed.named("supervisor_restarted")) >= kills.count(supervisor)
     assert [expected.outcome.state, disturbed.outcome.state] == ["finished", "finished"], disturbed.outcome.reason
     assert list(expected.losses) == list(range(1, steps + 1))
     assert disturbed.losses == expected.losses
@@ -98,5 +119,5 @@ def test_one_of_everything(make_plan: MakePlan) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3, 9))
 def test_many_of_everything(seed: int, make_plan: MakePlan) -> None:
-    kills = [one_rank, all_ranks, keeper, supervisor] * 3
+    kills = [one_rank, all_ranks, keeper, supervisor, all_ranks_and_whoever_recovers] * 2
     compare(make_plan, seed=seed, kills=kills, steps=240)

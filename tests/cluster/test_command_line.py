@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from fixtures_sources import REPOSITORY
 from runs import SMALL
@@ -42,6 +43,7 @@ def start(started: list[Running], folder: Path, *words: str) -> Running:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
     )
     started.append(process)
     return process
@@ -65,7 +67,7 @@ def wait_for_step(folder: Path, step: int, process: Running) -> None:
 def test_interrupted_resumed_and_finished(tmp_path: Path, started: list[Running]) -> None:
     first = start(started, tmp_path, "train", *TRAIN, "run.steps=100000")
     wait_for_step(tmp_path, 5, first)
-    first.send_signal(signal.SIGINT)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal sends it: to Ray's processes and the workers too
     code, out, err = finish(first)
     assert (code, err) == (75, "")
     assert out.rstrip().endswith("resume with: ostinato resume mine")
@@ -82,6 +84,12 @@ def test_stop_from_another_process(tmp_path: Path, started: list[Running]) -> No
     wait_for_step(tmp_path, 2, training)
     second = finish(start(started, tmp_path, "resume", "mine"))
     assert (second[0], "already being trained" in second[2]) == (4, True)
+    shown = json.loads(finish(start(started, tmp_path, "show", "mine", "-o", "json"))[1])
+    assert (shown["state"], shown["attempt"], shown["generation"], shown["process"]) == ("running", 1, 1, training.pid)
+    assert shown["folder"] == str(tmp_path / "runs/mine")
+    (worker,) = shown["workers"]
+    assert worker.keys() == {"rank", "node", "pid"}
+    assert (worker["rank"], psutil.pid_exists(worker["pid"])) == (0, True)
     code, out, _ = finish(start(started, tmp_path, "stop", "mine"))
     assert (code, "mine is interrupted at step" in out) == (0, True)
     code, out, _ = finish(training)
