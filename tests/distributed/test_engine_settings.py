@@ -25,7 +25,7 @@ def few_steps(rank: int, world_size: int, *, plans: list[RunPlan], log: Path) ->
 
     for plan in plans:
         events = EventLog(log / plan.name, run=plan.name, rank=rank)
-        assignment = Assignment(rank, world_size, generation=1, fence=1, store_host="", store_port=0)
+        assignment = Assignment(rank, world_size, 1, fence=1, snapshots=str(plan.folder), store_host="", store_port=0)
         loop = Worker(plan, ACCELERATORS["cpu"]).build(assignment, Peers(rank, world_size), events)
         loop.run(0)
         loop.checkpointer.close(retire=True)

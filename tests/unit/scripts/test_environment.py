@@ -73,6 +73,8 @@ class Checkout:
             [self.folder / "scripts" / command, "--list"],
             env=self.environment | dict(environment or {}),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            # Whoever started the tests in the background had SIGINT ignored, which children inherit.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def call(self, command: str = "bench", **environment: str) -> tuple[int, str, list[str]]:
