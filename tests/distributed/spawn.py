@@ -1,5 +1,6 @@
 """Run a function in several processes that form one gloo group; for tests."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -52,7 +53,8 @@ def run_ranks(
         finally:
             for process in processes:
                 if process.is_alive() and process.pid:
-                    os.kill(process.pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # it ended in between
+                        os.kill(process.pid, signal.SIGKILL)
                 process.join()
 
 
