@@ -51,3 +51,13 @@ def open_device(accelerator: Accelerator, *, threads: int) -> Device:
         )
     torch.accelerator.set_device_index(0)
     return Device(accelerator, torch.device(accelerator.torch_type, 0))
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's generator on the CPU, and those of the accelerator when this process has one.
+
+    As torch.manual_seed, which asks every kind of device at each call and costs up to a millisecond on full cores.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.get_device_module().manual_seed_all(seed)

@@ -13,6 +13,7 @@ from checkpoint.checkpointer import Checkpointer
 from checkpoint.errors import FencedError
 from checkpoint.keeper_protocol import SaveReport
 from recipes.protocol import Recipe, TrainData
+from trainer.device import seed_torch
 from trainer.engine import Engine
 from trainer.errors import DataChangedError, NonFiniteLossError
 from trainer.events import EventLog
@@ -198,6 +199,6 @@ def _guard(step: int, loss: float, grad_norm: float | None) -> None:
 def _seed_generators(seed: int, step: int, rank: int) -> None:
     """Key every generator that a library may draw from by (seed, step, rank): no generator state is ever saved."""
     words = np.random.SeedSequence((seed, step, rank)).generate_state(3)
-    torch.manual_seed(int(words[0]))
+    seed_torch(int(words[0]))
     random.seed(int(words[1]))
     np.random.seed(int(words[2]))

@@ -64,13 +64,23 @@ def wait_for_step(folder: Path, step: int, process: Running) -> None:
     pytest.fail(f"no step {step}: {finish(process)}")
 
 
-def test_interrupted_resumed_and_finished(tmp_path: Path, started: list[Running]) -> None:
+def last_step(folder: Path) -> int:
+    return max(event["step"] for event in RunFolder(folder / "runs/mine").events() if event["event"] == "step")
+
+
+@pytest.mark.timeout(300)
+def test_interrupted_twice_resumed_and_finished(tmp_path: Path, started: list[Running]) -> None:
     first = start(started, tmp_path, "train", *TRAIN, "run.steps=100000")
     wait_for_step(tmp_path, 5, first)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal sends it: to Ray's processes and the workers too
     code, out, err = finish(first)
     assert (code, err) == (75, "")
     assert out.rstrip().endswith("resume with: ostinato resume mine")
+
+    second = start(started, tmp_path, "resume", "mine")
+    wait_for_step(tmp_path, last_step(tmp_path) + 3, second)
+    second.send_signal(signal.SIGTERM)  # as a scheduler sends it: to the command alone
+    assert finish(second)[0] == 75
     reached = json.loads(finish(start(started, tmp_path, "show", "mine", "-o", "json"))[1])["step"]
 
     code, out, err = finish(start(started, tmp_path, "resume", "mine", f"run.steps={reached + 3}", "-o", "json"))

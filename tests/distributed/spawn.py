@@ -1,9 +1,7 @@
 """Run a function in several processes that form one gloo group; for tests."""
 
-import contextlib
 import multiprocessing
 import os
-import signal
 import socket
 import tempfile
 import time
@@ -52,9 +50,7 @@ def run_ranks(
             return _collect(pipes, processes, time.monotonic() + timeout_s, may_die)
         finally:
             for process in processes:
-                if process.is_alive() and process.pid:
-                    with contextlib.suppress(ProcessLookupError):  # it ended in between
-                        os.kill(process.pid, signal.SIGKILL)
+                process.kill()
                 process.join()
 
 
