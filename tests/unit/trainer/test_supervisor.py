@@ -8,7 +8,7 @@ from checkpoint.config import CheckpointConfig
 from recipes.config import CatalogueClipConfig, CatalogueDataConfig, ClipModelConfig
 from tests.fakes_cluster import FakeCluster, all_end, one_fails, when_asked_to_stop
 from trainer.config import ClusterConfig, EngineConfig, OptimConfig, RetryBudgets, RunConfig
-from trainer.errors import ClusterTooSmall
+from trainer.errors import ClusterTooSmall, StoppedWhileStarting
 from trainer.events import read_events
 from trainer.failures import Cause, EndKind
 from trainer.plan import RunPlan
@@ -157,3 +157,17 @@ def test_another_run_of_the_same_name_never_finds_these_snapshots(plan: RunPlan,
         names.append(cluster.groups[0].assignments[0].snapshots)
     assert names[0] == names[1]
     assert len(set(names)) == 3
+
+
+def test_a_stop_while_workers_are_being_started_interrupts_the_run(plan: RunPlan) -> None:
+    supervisor = Supervisor(plan, 1, FakeCluster(StoppedWhileStarting("stopped while the workers were being started")))
+    supervisor.stop()
+    assert supervisor.run().exit_code == 75
+
+
+def test_a_restarted_supervisor_remembers_the_retries_that_were_spent(plan: RunPlan) -> None:
+    first = Supervisor(plan, 1, FakeCluster(one_fails(0, Cause.INFRASTRUCTURE), ClusterTooSmall("node gone")))
+    first._judge(first._generation(None))
+    second = Supervisor(plan, 1, FakeCluster())
+    assert second._history == first._history
+    assert second._history.spent[Cause.INFRASTRUCTURE] == 1
