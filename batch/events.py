@@ -103,7 +103,7 @@ class JobCheckpointed(JobEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStopping(JobEvent):
-    """The attempt is asked to save and stop. `then` is queued, held or cancelled; `beneficiary` whom it makes room for."""
+    """The attempt is asked to save and stop. `then`: queued, held or cancelled; `beneficiary`: for whom."""
 
     attempt: int
     then: str
@@ -127,7 +127,7 @@ class JobAdopted(JobEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStopped(JobEvent):
-    """An attempt is over and the job is not: it waits again, in state queued or held, from `eligible_s` on (back-off)."""
+    """An attempt is over and the job is not: it is queued or held again, and may start from `eligible_s` on."""
 
     attempt: int
     cause: Cause

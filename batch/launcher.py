@@ -15,8 +15,8 @@ from batch.model import Cause
 class Lease:
     """One attempt of one job, as the agent gets it. `fence` grows with each placement of the job and never repeats.
 
-    `folder` is where the attempt keeps its files; it is the same for all attempts of a job on a pool. `code_path` is the
-    unpacked working folder as it was when the job was submitted. `nodes` has one name per bundle.
+    `folder` is where the attempt keeps its files; it is the same for all attempts of a job on a pool. `code_path` is
+    the unpacked working folder as it was when the job was submitted. `nodes` has one name per bundle.
     """
 
     uid: int
@@ -65,7 +65,7 @@ class Launcher(Protocol):
         ...
 
     def poll(self, lease: Lease) -> Ended | None:
-        """Return how the attempt ended, or None while it runs. An attempt that is not there has ended, INFRASTRUCTURE."""
+        """Return how the attempt ended, or None while it runs. One that is not there has ended of INFRASTRUCTURE."""
         ...
 
     def progress(self, lease: Lease) -> Progress:

@@ -72,8 +72,8 @@ class JobSpec:
     """Everything a person says about a job; immutable. For members of a sweep, what all of them share.
 
     `kind` is `train` or `command`, and `payload` what that kind needs (launcher.py). `recipe` groups jobs whose
-    durations resemble one another. Times are epoch seconds, durations seconds. `retries` overrides the policy's budget by
-    cause. `code` is the content address of the working folder. Where a run got to is never in here.
+    durations resemble one another. Times are epoch seconds, durations seconds. `retries` overrides the policy's budget
+    by cause. `code` is the content address of the working folder. Where a run got to is never in here.
     """
 
     kind: str
@@ -98,7 +98,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSpec:
-    """Many jobs that differ by overrides. `axes` are (key, values); the members are their product, the last axis fastest.
+    """Many jobs that differ by overrides: the product of `axes`, each a key and its values, the last axis fastest.
 
     `max_running` bounds members placed at once. `stop_if_failed` is the breaker: the fraction of ended members (of at
     least `stop_after`) beyond which no further member starts. `key` is the content hash that makes submitting again

@@ -1,1 +1,1 @@
-"""Who runs next, where, and why not yet: `decide(state, now)` and what it needs. Pure: no clock, no files, no threads."""
+"""Who runs next, where, and why not yet: `decide(state, now)` and what it needs. No clock, no files, no threads."""

@@ -34,7 +34,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why the jobs of one bucket do not start: `first_uid` is the first of `count` jobs of equal shape, team and tier."""
+    """Why the jobs of one bucket wait: `first_uid` is the first of `count` jobs of equal shape, team and tier."""
 
     first_uid: int
     count: int
