@@ -1,13 +1,16 @@
 """`train` and `resume` up to the launcher, which is scripted here; tests/cluster trains for real."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures_checkpoint import make_states, save
 from fixtures_cli import Ostinato, make_run
 
+from checkpoint.store_local import LocalStore
 from trainer.errors import ClusterUnreachable
 from trainer.plan import Outcome, RunPlan
 from trainer.run_folder import RunFolder
@@ -191,3 +194,24 @@ def test_a_folder_that_cannot_be_made(ostinato: Ostinato, launched: Launched) ->
     said = ostinato("train", "run.name=mine")
     assert (said.code, launched) == (4, [])
     assert "choose another run.folder" in said.err
+
+
+def test_a_run_whose_checkpoints_did_not_come_along(ostinato: Ostinato, launched: Launched, tmp_path: Path) -> None:
+    old, new = tmp_path / "runs/mine/checkpoints", tmp_path / "moved/mine"
+    make_run(Path("runs"), "mine", record={"state": "interrupted", "step": 20, "checkpoint_url": str(old)})
+    assert ostinato("resume", "mine", "checkpoint.url=moved").code == 0, "it has no checkpoint yet: nothing is lost"
+    save(LocalStore(old), make_states(20, 1))
+    said = ostinato("resume", "mine", "checkpoint.url=moved")
+    assert (said.code, len(launched)) == (2, 1)
+    assert f"checkpoint.url = {new}: there is no checkpoint of this run, which has some in {old}" in said.err
+    shutil.copytree(old, new)
+    assert ostinato("resume", "mine", "checkpoint.url=moved").code == 0
+    assert launched[-1].checkpoint_url == str(new)
+
+
+def test_a_run_is_not_renamed(ostinato: Ostinato, launched: Launched) -> None:
+    make_run(Path("runs"), "mine")
+    said = ostinato("resume", "mine", "run.name=other")
+    assert (said.code, launched) == (2, [])
+    assert "run.name = other: the run in" in said.err
+    assert "is called mine" in said.err
