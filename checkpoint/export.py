@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checkpoint.commits import CommitInfo, CommitView
-from checkpoint.errors import CheckpointError, StoreFull
+from checkpoint.errors import CheckpointError, StoreError, StoreFull
 from checkpoint.read_plan import SavedTensor, Wanted
 from checkpoint.reader import CommitSource
 from checkpoint.segment import HEADER_ALIGNMENT, aligned
@@ -63,7 +63,7 @@ def export_safetensors(
             _write_text(unfinished / name, text)
         unfinished.rename(target)
     except OSError as error:
-        kind = StoreFull if error.errno in {28, 122} else CheckpointError
+        kind = StoreFull if error.errno in {28, 122} else StoreError
         raise kind(f"{target}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

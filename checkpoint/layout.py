@@ -7,6 +7,7 @@ commit/<inverted step>-<step>.json                          the checkpoint exist
 bad/<name of the commit>                                    that commit was found damaged
 fence/<number>.json                                         a generation of workers that claimed the run
 decision/<fence>-<generation>.json                          with several nodes: the step that rank 0 decided to save
+owner.json                                                  the configuration of the run whose checkpoints these are
 ```
 
 A commit whose checkpoint is damaged stays where it is, with a marker under `bad/`; the step may then be
@@ -21,6 +22,8 @@ COMMITS = "commit/"
 BAD = "bad/"
 FENCES = "fence/"
 DECISIONS = "decision/"
+
+OWNER = "owner.json"
 
 MAX_STEP = 10**12 - 1
 _COMMIT = re.compile(r"commit/(\d{12})-(\d{12})(?:-(\d{3}))?\.json")

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from checkpoint import errors
 from checkpoint.agreement import Ranks
-from checkpoint.commits import quarantine, usable_commits
+from checkpoint.commits import list_commits, quarantine, usable_commits
 from checkpoint.errors import CheckpointError, DamagedError, IncompleteError
 from checkpoint.reader import CommitSource
 from checkpoint.slot_source import SlotSource, slot_sources
@@ -119,7 +119,14 @@ class Restorer:
 
     def _list_commits(self) -> tuple[list[Json], Json]:
         try:
-            return [info.step for info in usable_commits(self._open_store())], None
+            store = self._open_store()
+            usable = usable_commits(store)
+            if not usable and (damaged := list_commits(store)):
+                raise DamagedError(
+                    f"{store.url}: all {len(damaged)} checkpoints were found damaged; put back a copy, "
+                    "or start the run anew under another name"
+                )
+            return [info.step for info in usable], None
         except CheckpointError as error:
             return [], [type(error).__name__, str(error)]
 

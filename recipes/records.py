@@ -137,15 +137,21 @@ class _Entities(Sequence[Entity]):
         )
 
 
+def open_source(config: CatalogueDataConfig) -> CatalogueSource:
+    """Read the index of the catalogue that `config` names. Raises CatalogueError kinds, before anything is fetched."""
+    source = CatalogueSource(config.url or SAMPLE_URL, config.storage_options)
+    source.require("data.locales", config.locales, source.index.locales)
+    source.require("data.vendors", config.vendors, source.index.vendors)
+    return source
+
+
 def open_records(config: CatalogueDataConfig) -> Records:
     """Open the catalogue that `config` names, fetching and decoding it first where this node has not yet.
 
     Blocking; any number of processes of a node may call it at once, one of them does the work. Reads the index each
     time, so that a catalogue that was built anew is seen. Raises CatalogueError kinds and RecordCacheError.
     """
-    source = CatalogueSource(config.url or SAMPLE_URL, config.storage_options)
-    source.require("data.locales", config.locales, source.index.locales)
-    source.require("data.vendors", config.vendors, source.index.vendors)
+    source = open_source(config)
     cache = RecordCache(
         Path(config.cache_folder).expanduser() if config.cache_folder else default_cache_folder(),
         config.cache_max_bytes,

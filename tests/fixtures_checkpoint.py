@@ -3,16 +3,18 @@
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from checkpoint.commits import CommitView
+from checkpoint.commits import CommitView, list_commits, load_commit
 from checkpoint.dtypes import dtype_name
 from checkpoint.manifest import Entry
 from checkpoint.persist import CommitOutcome, RankState, commit_when_complete, write_rank
 from checkpoint.state import BUFFER, FROZEN, MASTER
 from checkpoint.store import Store
+from checkpoint.store_local import LocalStore
 
 Tensors = dict[tuple[str, str], npt.NDArray[np.generic]]
 """Whole tensors by (name, kind)."""
@@ -83,3 +85,16 @@ def save(
     outcome = commit_when_complete(store, states[0].step, states[0].fence, states[0].world_size)
     assert outcome is not None
     return outcome
+
+
+def damage(folder: Path, step: int) -> None:
+    """Flip one byte of the first tensor in the checkpoint of `step` that lies in `folder`."""
+    store = LocalStore(folder)
+    info = next(info for info in list_commits(store) if info.step == step)
+    manifest = load_commit(store, info).manifests[0]
+    chunk = manifest.chunks[0]
+    segment = folder / manifest.objects[chunk.object].key
+    segment.chmod(0o644)
+    data = bytearray(segment.read_bytes())
+    data[chunk.offset] ^= 0xFF
+    segment.write_bytes(data)

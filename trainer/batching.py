@@ -29,10 +29,9 @@ class BatchPlan:
 def plan_batch(global_batch: int, micro_batch: int | None, ranks: int) -> BatchPlan:
     """Cut `global_batch` for `ranks`; `micro_batch` None means no accumulation. Raises BatchError."""
     if global_batch % ranks:
-        raise BatchError(
-            f"run.global_batch = {global_batch}: does not divide by cluster.workers = {ranks}; "
-            f"nearest that do are {global_batch // ranks * ranks or ranks} and {(global_batch // ranks + 1) * ranks}"
-        )
+        below, above = global_batch // ranks * ranks, (global_batch // ranks + 1) * ranks
+        near = f"nearest that do are {below} and {above}" if below else f"the smallest that does is {above}"
+        raise BatchError(f"run.global_batch = {global_batch}: does not divide by cluster.workers = {ranks}; {near}")
     per_rank = global_batch // ranks
     micro = per_rank if micro_batch is None else min(micro_batch, per_rank)
     if per_rank % micro:

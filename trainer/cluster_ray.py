@@ -1,4 +1,4 @@
-"""Ray: starts or joins a cluster, places workers, notices their death. The only file of the trainer that imports it.
+"""Ray: places the supervisor and the workers as actors, and notices their death.
 
 The supervisor is a detached, restartable actor; each worker is an actor in a placement group of its run. The driver
 and the supervisor import neither torch nor DeepSpeed; the workers do, once their actor exists.
@@ -6,20 +6,16 @@ and the supervisor import neither torch nor DeepSpeed; the workers do, once thei
 
 import contextlib
 import hashlib
-import logging
 import os
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import (
-    ActorDiedError,
     ActorUnavailableError,
     GetTimeoutError,
     OutOfMemoryError,
@@ -30,8 +26,8 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from trainer.accelerators import Accelerator, choose_accelerator
-from trainer.config import ClusterConfig
-from trainer.errors import ClusterError, ClusterTooSmall, ClusterUnreachable, StoppedWhileStarting, WorkerLost
+from trainer.connection_ray import NAMESPACE, dead_processes
+from trainer.errors import ClusterError, ClusterTooSmall, StoppedWhileStarting, WorkerLost
 from trainer.failures import Cause, EndKind, Failure, WorkerEnd
 from trainer.plan import Assignment, Outcome, RunPlan
 from trainer.process_output import redirect_output
@@ -39,88 +35,9 @@ from trainer.run_folder import RunFolder, RunRecord, WorkerRecord
 from trainer.states import RunState
 from trainer.supervisor import Supervisor
 
-_NAMESPACE = "ostinato"
 _CALL_TIMEOUT_S = 30.0
 _START_POLL_S = 1.0
 _KILL_TIMEOUT_S = 10.0
-_OBJECT_STORE_BYTES = 100 * 2**20  # nothing of ours goes through it, and the default takes 30 % of the memory
-_PACKAGES_FOLDER = Path(__file__).resolve().parent.parent
-
-
-@contextlib.contextmanager
-def connected(config: ClusterConfig) -> Iterator[None]:
-    """Start a Ray of this run's own (`address: local`), which ends with this process, or join one.
-
-    Raises ClusterUnreachable when nothing answers at the address within `connect_timeout_s`.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    # Ray prints a paragraph into our output for each worker that dies, whatever log_to_driver says; our events tell.
-    ray._private.worker.listen_error_messages = lambda *_: None
-    if config.address == "local":
-        _start_local(config)
-    else:
-        _join(config)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _start_local(config: ClusterConfig) -> None:
-    # With as many CPUs as the workers want: a laptop with two cores may well train four ranks. They talk on loopback.
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
-    ray.init(
-        address="local",
-        namespace=_NAMESPACE,
-        num_cpus=max(os.cpu_count() or 1, config.workers * config.cpus_per_worker),
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level="error",
-    )
-
-
-def _join(config: ClusterConfig) -> None:
-    failures: list[BaseException] = []
-
-    def connect() -> None:
-        try:
-            _knock(config)
-            # `ray start` wants a token as soon as there is one on the machine; ray.init gives it only when told to.
-            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-            ray.init(
-                address=config.address,
-                namespace=_NAMESPACE,
-                log_to_driver=False,
-                logging_level="error",
-                runtime_env={"working_dir": str(_PACKAGES_FOLDER), "excludes": list(_NOT_UPLOADED)},
-            )
-        except BaseException as error:  # noqa: BLE001 - told below
-            failures.append(error)
-
-    # ray.init has no deadline of its own: it tries an address that does not answer for minutes.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(config.connect_timeout_s)
-    if thread.is_alive() or failures:
-        why = str(failures[0]) if failures else f"no answer within {config.connect_timeout_s:.0f} s"
-        raise ClusterUnreachable(
-            f"cluster.address = {config.address}: no Ray can be reached there ({why}); start one with "
-            "`ray start --head`, correct the address, or use cluster=local; a cluster with authentication needs its "
-            "token here too (RAY_AUTH_TOKEN_PATH)"
-        )
-
-
-def _knock(config: ClusterConfig) -> None:
-    """Raise OSError when nothing listens at a host:port: Ray would try for long, with a line for each attempt."""
-    host, colon, port = config.address.rpartition(":")
-    if colon and port.isdigit() and "://" not in config.address:
-        socket.create_connection((host, int(port)), timeout=config.connect_timeout_s).close()
-
-
-_NOT_UPLOADED = ("/.git", "/.venv", "/runs", "/data", "/docs", "/tests", "/node_modules", "**/__pycache__")
 
 
 class RayCluster:
@@ -298,14 +215,14 @@ def _kill_named_workers(plan: RunPlan) -> None:
     left = []
     for name in (name for name in names if name.startswith(prefix)):
         with contextlib.suppress(ValueError):  # it ended in between
-            left.append(ray.get_actor(name, namespace=_NAMESPACE))
+            left.append(ray.get_actor(name, namespace=NAMESPACE))
     _kill(left)
 
 
 def _kill_supervisor(name: str) -> None:
     """Kill the supervisor of an attempt that is over, whose driver did not live to do it."""
     with contextlib.suppress(ValueError):
-        _kill([ray.get_actor(name, namespace=_NAMESPACE)])
+        _kill([ray.get_actor(name, namespace=NAMESPACE)])
 
 
 def _kill(actors: list[Any]) -> None:
@@ -321,12 +238,10 @@ def _kill(actors: list[Any]) -> None:
 def _is_alive(actor: Any) -> bool:
     try:
         ray.get(actor.describe.remote(), timeout=0.2)
-    except ActorUnavailableError:
+    except (ActorUnavailableError, GetTimeoutError):  # not known to be dead
         return True
-    except (ActorDiedError, RayActorError):
+    except RayActorError:
         return False
-    except GetTimeoutError:
-        return True
     return True
 
 
@@ -419,12 +334,14 @@ class SupervisorHandle:
         ).remote(plan, attempt)
         self._outcome = self._actor.run.remote()
         self._plan = plan
+        self._is_ray_dead = False
 
     def outcome(self, timeout_s: float) -> Outcome | None:
         """Return how the attempt ended, or None when it has not within `timeout_s`. Raises ClusterError."""
         try:
             outcome: Outcome = ray.get(self._outcome, timeout=timeout_s)
         except GetTimeoutError:
+            self._refuse_dead_ray()
             return None
         except (RayActorError, RayTaskError) as error:
             raise ClusterError(
@@ -436,8 +353,19 @@ class SupervisorHandle:
         """Ask for the end of the attempt; returns at once."""
         self._actor.stop.remote(now=now)
 
+    def _refuse_dead_ray(self) -> None:
+        """Ray itself would wait for its own dead processes for a minute, and then end this one without a word."""
+        dead = dead_processes()
+        if dead:
+            self._is_ray_dead = True
+            raise ClusterError(
+                f"Ray's own {' and '.join(sorted(dead))} ended; what was saved stands: {self._plan.resume_command}"
+            )
+
     def close(self) -> None:
         """End the supervisor's process and give back the run's placement."""
+        if self._is_ray_dead:
+            return
         ray.kill(self._actor, no_restart=True)
         with contextlib.suppress(ValueError):
             remove_placement_group(ray.util.get_placement_group(f"{_prefix(self._plan)}/workers"))

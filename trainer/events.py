@@ -23,7 +23,10 @@ class EventLog:
     def __init__(self, path: Path, *, run: str, rank: int | None = None, **always: Any) -> None:
         self._path = path
         self._always = {"run": run, "rank": rank, **always}
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size_bytes = os.fstat(self._descriptor).st_size
+        if size_bytes and os.pread(self._descriptor, 1, size_bytes - 1) != b"\n":
+            os.write(self._descriptor, b"\n")  # a torn last line must not swallow our first
 
     def write(self, event: str, **fields: Any) -> Event:
         """Append one event and return it. `time_s` is epoch seconds; floats keep full precision.

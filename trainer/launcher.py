@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from checkpoint.stores import open_store, probe_conditional_put
-from trainer.cluster_ray import SupervisorHandle, connected
+from trainer.cluster_ray import SupervisorHandle
+from trainer.connection_ray import connected
 from trainer.events import Observer, read_events
 from trainer.plan import Outcome, RunPlan
 from trainer.run_folder import RunFolder
@@ -35,7 +36,7 @@ def launch(plan: RunPlan, observer: Observer, begin: Callable[[], None] = lambda
         probe_conditional_put(open_store(plan.checkpoint_url, plan.checkpoint.storage_options))
         offset = folder.events_path.stat().st_size if folder.events_path.exists() else 0
         with connected(plan.cluster):
-            signals.arm()  # ray.init has put its own handler of SIGTERM in place of ours
+            signals.arm()  # Ray's core has put its own handler of SIGTERM in place of ours
             supervisor = SupervisorHandle(plan, folder.record())
             try:
                 return _follow(supervisor, folder, observer, signals, offset)

@@ -66,9 +66,10 @@ class Loop:
             for loss in self.recipe.losses(self.engine.forward, batches):
                 self.engine.backward(loss.backward)
                 values.append(loss.value)
+            agreement = self.peers.propose(values, stop=self.control.stop.is_set())
             lr = learning_rate(plan.optim, step, plan.run.steps)
             grad_norm = self.engine.step(lr)
-            agreed = self.peers.agree(values, stop=self.control.stop.is_set())
+            agreed = agreement.result()
             self.control.step = step = step + 1
             _guard(step, agreed.loss, grad_norm)
             self._report_step(step, agreed.loss, lr, grad_norm, started_s)

@@ -93,7 +93,7 @@ class RunFolder:
         """Return the supervisor's record, or None before the first start. Raises RunFolderError when damaged."""
         if not (self.path / "record.json").exists():
             return None
-        raw = self._read("record.json")
+        raw = self._read("record.json", "remove it, and the run goes on all the same")
         known = {f.name for f in fields(RunRecord)}
         raw = {key: value for key, value in raw.items() if key in known}
         try:
@@ -123,6 +123,14 @@ class RunFolder:
                 return
             time.sleep(poll_s)
 
+    def has_trained(self) -> bool:
+        """Return whether the run has finished a step, ever."""
+        return any(event["event"] == "step" for event in self.events())
+
+    def has_saved(self) -> bool:
+        """Return whether a checkpoint of the run has ever been durable."""
+        return any(event["event"] == "checkpoint_committed" for event in self.events())
+
     def request_stop(self, *, now: bool = False) -> None:
         """Ask the supervisor to end the run: after the step and a save, or at once. Returns before it has."""
         _replace(self.path / "stop.json", {"when": "now" if now else "saved"})
@@ -148,16 +156,16 @@ class RunFolder:
         record = self.record()
         return record is not None and RunState.of(record.state).is_terminal
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, advice: str = "restore it or start a new run") -> dict[str, Any]:
         path = self.path / name
         try:
             value = json.loads(path.read_text())
         except FileNotFoundError:
             raise RunFolderError(f"{path} does not exist: {self.path.name!r} is not a run here") from None
         except ValueError as error:
-            raise RunFolderError(f"{path} is damaged ({error}); restore it or start a new run") from error
+            raise RunFolderError(f"{path} is damaged ({error}); {advice}") from error
         if not isinstance(value, dict):
-            raise RunFolderError(f"{path} is damaged (not an object); restore it or start a new run")
+            raise RunFolderError(f"{path} is damaged (not an object); {advice}")
         return value
 
 

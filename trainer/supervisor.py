@@ -258,7 +258,8 @@ class Supervisor:
         if self._stop_now.is_set():
             return _Verdict(self._interrupted(step, "stopped at once"))
         if not ends:
-            return _Verdict(self._interrupted(step, "stopped before training began"))
+            when = "before training began" if step is None else "while workers were being started"
+            return _Verdict(self._interrupted(step, f"stopped {when}"))
         if not failures and all(end.kind is EndKind.FINISHED for end in ends):
             metrics = dict(ends[0].metrics)
             return _Verdict(Outcome(RunState.FINISHED.text, EXIT_OK, ends[0].step, metrics=metrics))
@@ -296,8 +297,12 @@ class Supervisor:
             self.stop(now=requested == "now")
 
     def _last_step(self) -> int | None:
-        steps = [event["step"] for event, _ in read_events(self._folder.events_path) if event["event"] == "step"]
-        return max(steps, default=None)
+        """Return the last step in the log. Not the greatest: the run may have gone back to an older checkpoint."""
+        last: int | None = None
+        for event, _ in read_events(self._folder.events_path):
+            if event["event"] == "step":
+                last = event["step"]
+        return last
 
     def _write(self, state: RunState, **changes: object) -> None:
         move(RunState.of(self._record.state), state)

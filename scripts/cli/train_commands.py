@@ -75,6 +75,7 @@ def resume(
 def _go(start: "Start", command: Sequence[str], *, dry_run: bool, output: OutputFormat) -> int:
     for warning in start.composed.warnings:
         sys.stderr.write(f"warning: {warning}\n")
+    start.check_data()
     if dry_run:
         from scripts.cli.dry_run import show_dry_run
 

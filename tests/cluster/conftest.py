@@ -10,8 +10,8 @@ from configs.compose import compose
 from scripts.starting import prepare
 from tests.cluster.runs import SMALL
 from tests.fixtures_cli import Ostinato, ostinato_in
-from trainer.cluster_ray import connected
 from trainer.config import ClusterConfig
+from trainer.connection_ray import connected
 from trainer.plan import RunPlan
 
 MakePlan = Callable[..., RunPlan]

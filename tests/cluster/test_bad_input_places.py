@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from checkpoint.commits import list_commits
+from checkpoint.commits import list_commits, usable_commits
 from checkpoint.stores import open_store
 from checkpoint.verify import verify_commit
 from recipes.records import SAMPLE_URL
 from tests.cluster.runs import SMALL
+from tests.fixtures_checkpoint import damage
 from tests.fixtures_cli import Ostinato, Said
 from tests.fixtures_seaweedfs import SeaweedServer, seaweedfs
 from trainer.run_folder import RunFolder
@@ -151,6 +152,23 @@ def test_a_disk_that_fills_up(ostinato: Ostinato, make_tmpfs: MakeTmpfs, tmp_pat
     assert durable_steps(disk / "mine")[0] == 100
     steps = [event["step"] for event in folder.events() if event["event"] == "step"]
     assert steps == list(range(1, 101)), "the last snapshot was still in memory"
+
+
+@with_ray
+def test_a_checkpoint_that_is_damaged(ostinato: Ostinato, tmp_path: Path) -> None:
+    checkpoints, folder = tmp_path / "runs/mine/checkpoints", RunFolder(tmp_path / "runs/mine")
+    words = [*TRAIN, "checkpoint.every_steps=5", "checkpoint.when_busy=wait"]
+    assert ostinato(*words, "run.steps=10").code == 0
+    damage(checkpoints, 10)
+    said = ostinato(*words, "run.steps=12")
+    assert said.code == 0
+    (event,) = [event for event in folder.events() if event["event"] == "checkpoint_damaged"]
+    assert "store of step 10" in event["message"]
+    assert event["message"] in said.out, "whoever watches is told"
+    losses = [(event["step"], event["loss"]) for event in folder.events() if event["event"] == "step"]
+    assert [step for step, _ in losses] == [*range(1, 11), *range(6, 13)]
+    assert losses[5:10] == losses[10:15]
+    assert [commit.step for commit in usable_commits(open_store(str(checkpoints), {}))] == [12, 10, 5]
 
 
 def _fill_after_commit(folder: RunFolder, path: Path) -> None:

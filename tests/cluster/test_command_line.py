@@ -80,13 +80,26 @@ def test_interrupted_twice_resumed_and_finished(tmp_path: Path, started: list[Ru
     second = start(started, tmp_path, "resume", "mine")
     wait_for_step(tmp_path, last_step(tmp_path) + 3, second)
     second.send_signal(signal.SIGTERM)  # as a scheduler sends it: to the command alone
-    assert finish(second)[0] == 75
+    code, out, err = finish(second)
+    assert code == 75, out + err
     reached = json.loads(finish(start(started, tmp_path, "show", "mine", "-o", "json"))[1])["step"]
 
     code, out, err = finish(start(started, tmp_path, "resume", "mine", f"run.steps={reached + 3}", "-o", "json"))
     assert (code, json.loads(out)["step"]) == (0, reached + 3), err
     steps = [event["step"] for event in RunFolder(tmp_path / "runs/mine").events() if event["event"] == "step"]
     assert steps == list(range(1, reached + 4))
+
+
+def test_stopped_while_ray_starts(tmp_path: Path, started: list[Running]) -> None:
+    training = start(started, tmp_path, "train", *TRAIN, "run.steps=100000")
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not (tmp_path / "runs/mine/config.yaml").exists():
+        assert time.monotonic() < deadline_s, finish(training)
+        time.sleep(0.01)
+    training.send_signal(signal.SIGTERM)
+    code, out, err = finish(training)
+    assert (code, err) == (75, "")
+    assert out.rstrip().endswith("resume with: ostinato resume mine")
 
 
 def test_stop_from_another_process(tmp_path: Path, started: list[Running]) -> None:

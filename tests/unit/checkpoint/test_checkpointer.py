@@ -241,6 +241,8 @@ def test_a_damaged_checkpoint_is_quarantined_and_the_one_before_used(folder: Pat
     damage(run, 1)
     with pytest.raises(DamagedError, match="no checkpoint is left"):
         second.restore()
+    with pytest.raises(DamagedError, match="all 2 checkpoints were found damaged; put back a copy"):
+        second.restore()  # and it never starts over by itself
     second.close(retire=True)
 
 

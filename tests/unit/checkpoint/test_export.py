@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch_file
 
 from checkpoint.commits import CommitInfo, list_commits, load_commit
-from checkpoint.errors import CheckpointError, DamagedError, StoreFull
+from checkpoint.errors import CheckpointError, DamagedError, StoreError, StoreFull
 from checkpoint.export import export_safetensors
 from checkpoint.state import BUFFER, FROZEN, MASTER
 from checkpoint.store_memory import MemoryStore
@@ -80,6 +80,13 @@ def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StoreFull, match="No space left"):
         export_safetensors(store, info, tmp_path / "out", resolved_config=CONFIG)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    store, info = _saved()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="file/out: Not a directory"):
+        export_safetensors(store, info, tmp_path / "file/out", resolved_config=CONFIG)
 
 
 def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:

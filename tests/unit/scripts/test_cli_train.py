@@ -1,14 +1,20 @@
 """`train` and `resume` up to the launcher, which is scripted here; tests/cluster trains for real."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures_checkpoint import make_states, save
 from fixtures_cli import Ostinato, make_run
 
+from checkpoint.store_local import LocalStore
+from configs.compose import compose
+from scripts.starting import checkpoint_url
 from trainer.errors import ClusterUnreachable
+from trainer.events import EventLog
 from trainer.plan import Outcome, RunPlan
 from trainer.run_folder import RunFolder
 
@@ -28,8 +34,11 @@ def launched(monkeypatch: pytest.MonkeyPatch, outcome: dict[str, Any]) -> Launch
     def launch(
         plan: RunPlan, observer: Callable[[dict[str, Any]], None], begin: Callable[[], None] = lambda: None
     ) -> Outcome:
-        begin()
-        assert RunFolder(plan.folder).exists()
+        folder = RunFolder(plan.folder)
+        with folder.lock():
+            begin()
+        assert folder.exists()
+        EventLog(folder.events_path, run=plan.name).write("step", step=1, loss=4.5)
         plans.append(plan)
         observer({"event": "run_started", "attempt": 1, "workers": plan.cluster.workers, "steps": plan.run.steps})
         observer({"event": "step", "step": 1, "loss": 4.5, "lr": 1e-3, "grad_norm": 1.0, "samples_per_s": 99.0})
@@ -60,16 +69,20 @@ def test_train_makes_the_folder_and_launches(ostinato: Ostinato, launched: Launc
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("s3://bucket/prefix/", "s3://bucket/prefix/mine"),
         ("kept", "{here}/kept/mine"),
-        ("file:///kept", "file:///kept/mine"),
+        ("file://{here}/kept", "file://{here}/kept/mine"),
     ],
 )
 def test_checkpoints_go_below_the_url_under_the_name(
     ostinato: Ostinato, launched: Launched, tmp_path: Path, url: str, expected: str
 ) -> None:
-    ostinato("train", "run.name=mine", f"checkpoint.url='{url}'")
+    ostinato("train", "run.name=mine", f"checkpoint.url='{url.format(here=tmp_path)}'")
     assert launched[0].checkpoint_url == expected.format(here=tmp_path)
+
+
+def test_checkpoints_in_a_bucket_lie_below_the_name_too() -> None:
+    spec = compose(["run.name=mine", "checkpoint.url=s3://bucket/prefix/"]).spec
+    assert checkpoint_url(spec, Path("runs/mine")) == "s3://bucket/prefix/mine"
 
 
 def test_json_on_stdout_is_one_object_and_progress_goes_to_stderr(ostinato: Ostinato, launched: Launched) -> None:
@@ -137,7 +150,7 @@ def test_resume_takes_the_kept_configuration(ostinato: Ostinato, launched: Launc
 
 
 def test_resume_refuses_what_is_not_elastic(ostinato: Ostinato, launched: Launched) -> None:
-    make_run(Path("runs"), "mine")
+    make_run(Path("runs"), "mine", steps=[(1, 4.5)])
     assert ostinato("resume", "mine", "run.seed=5").code == 2
     assert ostinato("resume", "mine", "model=clip_bytes").code == 2
     assert launched == []
@@ -191,3 +204,69 @@ def test_a_folder_that_cannot_be_made(ostinato: Ostinato, launched: Launched) ->
     said = ostinato("train", "run.name=mine")
     assert (said.code, launched) == (4, [])
     assert "choose another run.folder" in said.err
+
+
+def test_a_run_whose_checkpoints_did_not_come_along(ostinato: Ostinato, launched: Launched, tmp_path: Path) -> None:
+    old, new = tmp_path / "runs/mine/checkpoints", tmp_path / "moved/mine"
+    interrupted = {"state": "interrupted", "step": 20, "checkpoint_url": str(old)}
+    make_run(Path("runs"), "mine", record=interrupted, steps=[(20, 1.0)])
+    save(LocalStore(old), make_states(20, 1))
+    said = ostinato("resume", "mine", "checkpoint.url=moved")
+    assert (said.code, len(launched)) == (2, 0)
+    assert f"checkpoint.url = {new}: there is no checkpoint of this run, which wrote some to {old}" in said.err
+    shutil.copytree(old, new)
+    assert ostinato("resume", "mine", "checkpoint.url=moved").code == 0
+    assert launched[-1].checkpoint_url == str(new)
+
+
+def test_a_run_whose_checkpoints_are_gone(ostinato: Ostinato, launched: Launched, tmp_path: Path) -> None:
+    make_run(Path("runs"), "mine", record={"state": "interrupted", "step": 20}, steps=[(20, 1.0)])
+    said = ostinato("resume", "mine")
+    assert (said.code, launched) == (2, [])
+    assert "there is no checkpoint of this run, which wrote some to" in said.err
+
+
+def test_checkpoints_of_another_run_of_that_name_are_not_taken_up(ostinato: Ostinato, launched: Launched) -> None:
+    here, there = (["train", "run.name=mine", f"run.folder={folder}", "checkpoint.url=kept"] for folder in "ab")
+    assert ostinato(*here).code == 0
+    assert ostinato(*there, "run.seed=7").code == 0, "nothing is there yet that could be taken up"
+    save(LocalStore(Path("kept/mine")), make_states(20, 1))
+    said = ostinato(*here)
+    assert (said.code, len(launched)) == (2, 2)
+    assert "the checkpoints there are of run mine, whose result would be another" in said.err
+    assert "run.seed = 0: the run has 7" in said.err
+    assert ostinato(*there, "run.seed=7", "cluster.workers=2").code == 0
+    shutil.rmtree("b")
+    assert ostinato(*there, "run.seed=7").code == 0, "the same run, on a machine that has lost its folder"
+
+
+def test_a_run_that_has_not_trained_a_step_may_still_be_corrected(ostinato: Ostinato, launched: Launched) -> None:
+    make_run(Path("runs"), "mine", record={"state": "failed"})
+    assert ostinato("train", "run.name=mine", "optim.lr=1e-4").code == 0
+    assert RunFolder(Path("runs/mine")).document()["optim"]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("override", "code", "message"),
+    [
+        ("data.url=/nope", 3, "/nope: no index.json there, so no catalogue. Build one"),
+        ("data.locales=[xx]", 2, "data.locales: 'xx' is not in"),
+    ],
+)
+def test_data_that_is_not_there(
+    ostinato: Ostinato, launched: Launched, override: str, code: int, message: str
+) -> None:
+    for words in (["--dry-run"], []):
+        said = ostinato("train", "run.name=mine", override, *words)
+        assert (said.code, message in said.err) == (code, True), said.err
+    assert (launched, Path("runs").exists()) == ([], False)
+
+
+def test_a_run_is_not_renamed_or_moved_by_a_setting(ostinato: Ostinato, launched: Launched) -> None:
+    make_run(Path("runs"), "mine")
+    said = ostinato("resume", "mine", "run.folder=elsewhere")
+    assert (said.code, "run.folder = elsewhere: the run lies in" in said.err) == (2, True)
+    said = ostinato("resume", "mine", "run.name=other")
+    assert (said.code, launched) == (2, [])
+    assert "run.name = other: the run in" in said.err
+    assert "is called mine" in said.err

@@ -23,7 +23,11 @@ def test_a_micro_batch_larger_than_a_rank_s_part_is_cut_down_so_that_more_worker
 
 @pytest.mark.parametrize(
     ("global_batch", "micro", "ranks", "said"),
-    [(127, None, 2, "126 and 128"), (3, None, 4, "4 and 4"), (128, 24, 2, r"allowed are \[1, 2, 4, 8, 16, 32, 64\]")],
+    [
+        (127, None, 2, "126 and 128"),
+        (3, None, 4, "smallest that does is 4"),
+        (128, 24, 2, r"allowed are \[1, 2, 4, 8, 16, 32, 64\]"),
+    ],
 )
 def test_what_does_not_divide_names_what_does(global_batch: int, micro: int | None, ranks: int, said: str) -> None:
     with pytest.raises(BatchError, match=said):

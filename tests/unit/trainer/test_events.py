@@ -7,6 +7,13 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from trainer.events import EventLog, read_events
 
 
+def test_a_torn_last_line_swallows_no_event(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"event": "whole"}\n{"event": "to')
+    EventLog(path, run="mine").write("next")
+    assert [event["event"] for event, _ in read_events(path)] == ["whole", "next"]
+
+
 def test_an_event_carries_its_run_rank_and_time(tmp_path: Path) -> None:
     EventLog(tmp_path / "events.jsonl", run="r", rank=3).write("step", step=1, loss=0.1 + 0.2)
     [(event, _)] = read_events(tmp_path / "events.jsonl")
