@@ -40,7 +40,7 @@ def from_json(kind: type[_T], raw: Any, where: str = "message") -> _T:
     if not isinstance(raw, Mapping):
         raise _wrong(where, raw, "an object")
     arguments: dict[str, Any] = {}
-    for field, hint in _hints(kind):
+    for field, hint in _hints(kind):  # type: ignore[arg-type]  # mypy takes a type[T] for not hashable
         if field.name in raw:
             arguments[field.name] = _value(hint, raw[field.name], f"{where}.{field.name}")
         elif field.default is MISSING and field.default_factory is MISSING:

@@ -12,10 +12,10 @@ An attempt is (uid, attempt); its `fence` travels along, and the controller acts
 its own: it answers such an attempt with `stop`, and with `forget` once it has ended.
 
 The controller answers at once when there is something to say, or when `SyncRequest.wait_s` is 0, and otherwise holds
-the request for at most that long. An agent may have two requests in flight, one that waits and one with news. `sequence`
-grows with each request of an agent, over its restarts too: the controller ignores the attempts of a request that is
-older than one it has seen. `revision` is the journal's sequence number that the answer was computed at: the agent
-ignores an answer that is older than one it has obeyed.
+the request for at most that long. An agent may have two requests in flight, one that waits and one with news.
+`sequence` grows with each request of an agent, over its restarts too: the controller ignores the attempts of a request
+that is older than one it has seen. `revision` is the journal's sequence number that the answer was computed at: the
+agent ignores an answer that is older than one it has obeyed.
 """
 
 from collections.abc import Mapping
@@ -135,9 +135,14 @@ class Forget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncAnswer:
-    """What the agent should do. See the module's text."""
+    """What the agent should do. See the module's text.
+
+    `queue` is drawn once for the controller's database. An agent's folder belongs to one queue, and the agent obeys no
+    other: ids of two queues mean different jobs. Empty: not told.
+    """
 
     revision: int
+    queue: str = ""
     start: tuple[Grant, ...] = ()
     stop: tuple[Stop, ...] = ()
     forget: tuple[Forget, ...] = ()

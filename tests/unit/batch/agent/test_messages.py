@@ -64,6 +64,7 @@ GRANTS = st.builds(
 ANSWERS = st.builds(
     SyncAnswer,
     revision=COUNTS,
+    queue=NAMES,
     start=st.lists(GRANTS, max_size=2).map(tuple),
     stop=st.lists(st.builds(Stop, **KEYS, now=st.booleans()), max_size=2).map(tuple),
     forget=st.lists(st.builds(Forget, **KEYS), max_size=2).map(tuple),
