@@ -13,9 +13,9 @@ from batch.controller.board import Board
 from batch.controller.outcomes import lost
 from batch.controller.reconcile import Orders, news, orders
 from batch.errors import ConflictError, ControllerError
-from batch.events import Event, JobUnknown, PoolSet
+from batch.events import Event, JobUnknown
 from batch.model import Pool
-from batch.queue import Queue
+from batch.job_queue import Queue
 from batch.states import JobState
 
 SILENT_AFTER_S = 30.0
@@ -144,10 +144,10 @@ class AgentDesk:
                 self._board.refresh({getattr(event, "uid", -1) for event in found})
 
     def _set_nodes(self, pool: str, request: SyncRequest) -> None:
-        known = next((each for each in self._queue.pools() if each.name == pool), None)
+        known = self._queue.pools().get(pool)
         if known is None or known.nodes != request.nodes:
             drained = known is not None and known.drained
-            self._queue.record(PoolSet(time_s=self._clock(), pool=Pool(name=pool, nodes=request.nodes, drained=drained)))
+            self._queue.set_pool(Pool(name=pool, nodes=request.nodes, drained=drained))
 
 
 def record_each(queue: Queue, events: list[Event]) -> None:

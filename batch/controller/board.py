@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from batch.model import Cause
-from batch.queue import Queue
+from batch.job_queue import Queue
 from batch.records import Job, JobFilter
 from batch.states import JobState
 
