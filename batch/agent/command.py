@@ -1,11 +1,12 @@
 """Runs jobs of kind `command`: any program, one process per node, each beside a runner that outlives the agent."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.agent.atomic_files import read_json, replace_json
+from batch.agent.atomic_files import create_json, read_json, replace_json
 from batch.agent.attempt_folder import (
     checkpoint_path,
     log_path,
@@ -14,13 +15,16 @@ from batch.agent.attempt_folder import (
     rank_path,
     run_path,
 )
-from batch.agent.exits import PEER, ProcessExit, judge
+from batch.agent.exits import NOT_STARTED, PEER, ProcessExit, judge
 from batch.agent.job_environment import job_environment
 from batch.agent.json_fields import from_json
-from batch.agent.node_processes import NodeProcesses
+from batch.agent.node_processes import NOBODY, NodeProcesses
 from batch.agent.secret_references import resolve
 from batch.errors import BadRequestError, LaunchError
 from batch.launcher import Ended, Lease, Progress
+
+_START_TIMEOUT_S = 120.0
+"""How long a runner may take to read its order: a machine under heavy load, a file system far away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +109,17 @@ class CommandLauncher:
         """Return how each process ended, None where it runs or has not begun; tidies up after runners that died."""
         exits = [process_exit(lease, rank) for rank in range(len(lease.nodes))]
         runners = {rank: self._runner(lease, rank) for rank, each in enumerate(exits) if each is None}
-        known = {rank: runner for rank, runner in runners.items() if runner is not None}
         by_node: dict[str, list[str]] = {}
-        for rank, runner in known.items():
-            by_node.setdefault(lease.nodes[rank], []).append(runner)
+        for rank, runner in runners.items():
+            if runner is not None:
+                by_node.setdefault(lease.nodes[rank], []).append(runner)
         living = self._processes.living(by_node) if by_node else frozenset()
-        for rank, runner in known.items():
-            if runner in living:
-                continue
-            # Between our two looks it may have ended regularly.
-            exits[rank] = process_exit(lease, rank) or self._gone(lease, rank, runner)
+        for rank, runner in runners.items():
+            if runner is None:
+                exits[rank] = _close_unstarted(lease, rank)
+            elif runner not in living:
+                # Between our two looks it may have ended regularly.
+                exits[rank] = process_exit(lease, rank) or self._gone(lease, rank, runner)
         return exits
 
     def _runner(self, lease: Lease, rank: int) -> str | None:
@@ -133,6 +138,31 @@ class CommandLauncher:
             if each is None and (asked is None or (now and not asked.get("now"))):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace_json(path, {"now": now, "why": why})
+
+
+def _close_unstarted(lease: Lease, rank: int) -> ProcessExit | None:
+    """End a process that no runner has taken up, when it is to stop or its runner is overdue; else return None.
+
+    By taking it up ourselves: a runner that comes late finds that, and leaves.
+    """
+    folder = rank_path(lease, rank)
+    why = (read_json(folder / "stop.json") or {}).get("why")
+    if why is None and _age_s(folder / "order.json") > _START_TIMEOUT_S:
+        why = NOT_STARTED
+    if why is None:
+        return None
+    now_s = time.time()
+    if create_json(folder / "started.json", {"process": NOBODY, "started_s": now_s}):
+        end = {"code": None, "why": why, "out_of_memory": False, "ended_s": now_s}
+        replace_json(folder / "exit.json", end, durable=True)
+    return process_exit(lease, rank)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _order(lease: Lease, payload: CommandPayload, rank: int) -> dict[str, Any]:

@@ -15,6 +15,8 @@ EXIT_INTERRUPTED = 75
 PEER = "peer"
 """Why a process was stopped: another one of its attempt had failed."""
 TIME_LIMIT = "time_limit"
+NOT_STARTED = "not_started"
+"""No runner took the process up in time."""
 
 _SIGKILL_CODE = 137
 _FROM_OUTSIDE = {
@@ -23,14 +25,15 @@ _FROM_OUTSIDE = {
     143: "SIGTERM: asked to end from outside, for example by a machine that shuts down",
 }
 _CRASHES = {132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE", 139: "SIGSEGV"}
-_NOT_STARTED = {126: "the command cannot be executed", 127: "the command was not found"}
+_UNRUNNABLE = {126: "the command cannot be executed", 127: "the command was not found"}
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessExit:
     """How one process of an attempt ended. `code` as a shell tells it; None: it never ran.
 
-    `why` it was stopped: `stop`, `signal` (the runner got one), TIME_LIMIT, PEER; None when it ended by itself.
+    `why` it was stopped: `stop`, `signal` (the runner got one), TIME_LIMIT, PEER, NOT_STARTED; None when it ended by
+    itself.
     `is_gone`: it vanished together with its runner.
     """
 
@@ -64,6 +67,8 @@ def _judge_one(each: ProcessExit) -> Ended:
     if each.why == TIME_LIMIT:
         state = "interrupted" if each.code == EXIT_INTERRUPTED else "failed"
         return Ended(state=state, exit_code=each.code, cause=Cause.TIME_LIMIT, message="it reached its time limit")
+    if each.why == NOT_STARTED:
+        return Ended(state="failed", cause=Cause.LAUNCH, message="its runner did not start in time")
     if each.why is not None:
         return _stopped(each)
     if each.code == EXIT_INTERRUPTED:
@@ -89,6 +94,6 @@ def _own_fault(each: ProcessExit) -> tuple[Cause, str]:
         return Cause.INFRASTRUCTURE, _FROM_OUTSIDE[code]
     if code in _CRASHES:
         return Cause.USER_CODE, f"{_CRASHES[code]}: the program crashed"
-    if code in _NOT_STARTED:
-        return Cause.USER_CODE, _NOT_STARTED[code]
+    if code in _UNRUNNABLE:
+        return Cause.USER_CODE, _UNRUNNABLE[code]
     return Cause.USER_CODE, f"exit code {code}"

@@ -12,6 +12,8 @@ from batch.errors import LaunchError
 from batch.model import Node
 
 RUNNER_PATH = Path(__file__).resolve().with_name("runner.py")
+NOBODY = str(ProcessIdentity(0, 0, ""))
+"""The identity of a process that never was."""
 _SECRETS = ("OSTINATO_TOKEN", "RAY_AUTH_TOKEN")
 """What a job must not inherit from the agent."""
 
