@@ -8,9 +8,9 @@ store's to check.
 
 import json
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any
 
+from batch.controller.roles import Principal, Role
 from batch.credentials import refuse_credentials
 from batch.errors import BadRequestError
 from batch.json_values import from_json
@@ -33,41 +33,48 @@ def parse_body(body: bytes) -> Any:
         raise BadRequestError(f"the body is no JSON ({error}): send a JSON value in UTF-8") from error
 
 
-def jobs_from_json(raw: Any, resolve: Resolve) -> list[JobSpec]:
-    """Return the jobs of `POST /v1/jobs`: a list, one object for each.
+def jobs_from_json(raw: Any, resolve: Resolve, who: Principal) -> list[JobSpec]:
+    """Return the jobs of `POST /v1/jobs`: a list, one object for each, as jobs of whoever sends it.
 
-    Raises BadRequestError that names the place in the request, and what `resolve` raises.
+    Raises NotAllowedError for another team than the token's, BadRequestError that names the place in the request, and what `resolve` raises.
     """
     if not isinstance(raw, list) or not raw:
         raise BadRequestError("the body must be a list of jobs, with one at least")
     if len(raw) > MAX_JOBS:
         raise BadRequestError(f"{len(raw)} jobs in one request: at most {MAX_JOBS}; send several, or a sweep")
-    return [job_from_json(one, resolve, f"jobs[{at}]") for at, one in enumerate(raw)]
+    return [_job(one, resolve, who, f"jobs[{at}]") for at, one in enumerate(raw)]
 
 
-def job_from_json(raw: Any, resolve: Resolve, where: str = "job") -> JobSpec:
-    """Return one job. Raises as `jobs_from_json` does."""
-    spec = from_json(JobSpec, _with_uids(raw, resolve, where), where)
-    _check_payload(spec, f"{where}.payload")
-    return spec
-
-
-def sweep_from_json(raw: Any, resolve: Resolve) -> SweepSpec:
-    """Return the sweep of `POST /v1/sweeps`; one that has no key gets the hash of what it says."""
+def sweep_from_json(raw: Any, resolve: Resolve, who: Principal) -> SweepSpec:
+    """Return the sweep of `POST /v1/sweeps`. Raises as `jobs_from_json` does."""
     if not isinstance(raw, dict):
         raise BadRequestError(f"sweep = {str(raw)[:80]!r}: must be an object")
-    template = _with_uids(raw.get("template"), resolve, "sweep.template")
-    key = raw.get("key") or sha256(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    spec = from_json(SweepSpec, {**raw, "template": template, "key": key}, "sweep")
+    template = _ready(raw.get("template"), resolve, who, "sweep.template")
+    spec = from_json(SweepSpec, {**raw, "template": template}, "sweep")
+    who.check_team(spec.template.team)
     _check_payload(spec.template, "sweep.template.payload")
     return spec
 
 
-def _with_uids(raw: Any, resolve: Resolve, where: str) -> Any:
-    """Return the job with uids in `after`: `job` names one that exists, `index` one of the same request, from 0 on."""
+def _job(raw: Any, resolve: Resolve, who: Principal, where: str) -> JobSpec:
+    spec = from_json(JobSpec, _ready(raw, resolve, who, where), where)
+    who.check_team(spec.team)
+    _check_payload(spec, f"{where}.payload")
+    return spec
+
+
+def _ready(raw: Any, resolve: Resolve, who: Principal, where: str) -> Any:
+    """Return the job as JobSpec reads it: whose it is, uids in `after`, pairs in `labels`.
+
+    In `after`, `job` names one that exists, and `index` one of the same request, from 0 on.
+    """
     if not isinstance(raw, dict):
         return raw
     changed = dict(raw)
+    if who.role is not Role.OPERATOR:
+        changed["user"] = who.name
+    if who.team is not None:
+        changed.setdefault("team", who.team)
     shape = raw.get("shape")
     if isinstance(shape, dict) and isinstance(shape.get("labels"), dict):
         changed["shape"] = {**shape, "labels": sorted(shape["labels"].items())}
