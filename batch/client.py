@@ -65,9 +65,12 @@ class Client:
         """Submit a sweep and return it. One of equal content that exists already is returned as it is."""
         return cast("JobJson", self._call("POST", "/v1/sweeps", sweep))
 
-    def jobs(self, **filters: Any) -> list[JobJson]:
-        """Return jobs, newest first. Filters: state, team, user, name, tier, sweep, limit."""
-        return cast("list[JobJson]", self._call("GET", "/v1/jobs", query=filters)["jobs"])
+    def find(self, **filters: Any) -> JobJson:
+        """Return `jobs` and `sweeps`, newest first. Filters: state, team, user, name, tier, sweep, members, limit.
+
+        A sweep stands for its members, unless `sweep` or `members=True` asks for them.
+        """
+        return cast("JobJson", self._call("GET", "/v1/jobs", query=filters))
 
     def job(self, job: str) -> JobJson:
         """Return one job: specification, state, attempts. `job` is an id, the beginning of one, or a name."""
