@@ -125,6 +125,8 @@ class JobRow(BaseModel):
     ended_s: float | None
     exit_code: int | None
     message: str
+    metrics: dict[str, float]
+    overrides: list[str]
 
 
 class JobPage(JobRow):
@@ -132,7 +134,6 @@ class JobPage(JobRow):
 
     spec: dict[str, Any]
     attempts: list[dict[str, Any]]
-    metrics: dict[str, float]
 
 
 class Health(BaseModel):

@@ -41,6 +41,8 @@ def job_row(job: Job) -> dict[str, Any]:
         "exit_code": job.exit_code,
         "cause": job.cause.value if job.cause else None,
         "message": job.message,
+        "metrics": dict(job.metrics),
+        "overrides": list(job.overrides),
     }
 
 
@@ -49,9 +51,7 @@ def job_page(job: Job, attempts: list[Attempt]) -> dict[str, Any]:
     return {
         **job_row(job),
         "sweep": None if job.sweep is None else id_of(job.sweep),
-        "overrides": list(job.overrides),
         "eligible_s": job.eligible_s,
-        "metrics": dict(job.metrics),
         "spec": spec_object(job.spec),
         "attempts": [attempt_row(one) for one in attempts],
     }
