@@ -143,8 +143,13 @@ def running_factor(preemptions: Floats, policy: PolicyConfig) -> Floats:
     return np.asarray(1.0 + policy.hysteresis + policy.hysteresis_per_preemption * preemptions)
 
 
-def patience_s(rate_per_s: float, ran_before: bool, policy: PolicyConfig) -> float:
-    """Return how long a job waits before it may preempt: a part of its expected time (1 / rate), longer if it ran."""
+def patience_s(rate_per_s: float, ran_before: bool, tier: Tier, policy: PolicyConfig) -> float:
+    """Return how long a job waits before it may preempt: a part of its expected time (1 / rate), longer if it ran.
+
+    Interactive work does not wait.
+    """
+    if tier is Tier.INTERACTIVE:
+        return 0.0
     patience = min(policy.patience_fraction / max(rate_per_s, 1e-12), policy.patience_max_s)
     return max(patience, policy.resume_patience_s) if ran_before else patience
 

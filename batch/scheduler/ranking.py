@@ -1,4 +1,4 @@
-"""Who is worth most: all running jobs and all buckets in one order, and which of them the pools would hold ideally."""
+"""Who is worth most: all running jobs and all buckets in one order."""
 
 from dataclasses import dataclass
 
@@ -137,80 +137,3 @@ def _split(
     singles = nth < inside[source]
     left = np.where(singles | (count[source] == 1), 1, count[source] - inside[source])
     return order[source], left, before[source] + nth * chips[source], target[source]
-
-
-def fill(chips: Floats, count: Ints, room: float) -> Ints:
-    """Return how many jobs of each entry fit into `room` chips, taking entries in order and passing over what is too big."""
-    taken = np.zeros(len(chips), dtype=np.int64)
-    at = np.flatnonzero(chips <= room)
-    while len(at):
-        sums = np.cumsum(chips[at] * count[at])
-        whole = int(np.searchsorted(sums, room, side="right"))
-        taken[at[:whole]] = count[at[:whole]]
-        if whole == len(at):
-            break
-        room -= float(sums[whole - 1]) if whole else 0.0
-        part = int(room // chips[at[whole]])
-        taken[at[whole]] = part
-        room -= part * float(chips[at[whole]])
-        rest = at[whole + 1 :]
-        at = rest[chips[rest] <= room]
-    return taken
-
-
-def ideal(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools, Ints]:
-    """Return who would have the chips if moving were free: for each running row yes or no, for each entry how many jobs.
-
-    Chips are counted, not nodes. What may not be moved (younger than the minimum run, not preemptible) stays first.
-    A bucket that several pools could hold goes to the pool with the largest part free.
-    """
-    table = state.running.table
-    fixed = table["fixed"] | (now_s - table["start_s"] < state.policy.minimum_run_s - 1)
-    keeps = fixed.copy()
-    taken = np.zeros(len(ranking.row), dtype=np.int64)
-    left = np.where(ranking.running & keeps[np.where(ranking.running, ranking.row, 0)] if len(keeps) else False, 0, ranking.count)
-    for pool, kind in _domains(state):
-        room = _room(state, pool, kind, fixed)
-        members = np.flatnonzero(_members(state, ranking, pool, kind) & (left > 0))
-        got = fill(ranking.chips[members], left[members], room)
-        taken[members] += got
-        left[members] -= got
-    won = ranking.running & (taken > 0)
-    keeps[ranking.row[won]] = True
-    return keeps, np.where(ranking.running, 0, taken)
-
-
-def _domains(state: SchedulerState) -> list[tuple[int, int]]:
-    """Return (pool, kind) of all pools, the emptiest first."""
-    kinds = {state.roster.profiles[bucket.key.profile].kind for bucket in state.roster.waiting.rows}
-    kinds |= set(np.unique(state.running.table["kind"]).tolist())
-    domains = [(pool, kind) for pool in range(len(state.pools)) for kind in sorted(kinds)]
-    if len(domains) <= 1:
-        return domains
-
-    def fullness(domain: tuple[int, int]) -> float:
-        pool = state.pools[domain[0]]
-        used, total = (pool.used_gpus, pool.gpus) if domain[1] == 0 else (pool.used_cpus, pool.cpus)
-        return float(used.sum() / max(1, total.sum()))
-
-    return sorted(domains, key=lambda domain: (fullness(domain), domain))
-
-
-def _members(state: SchedulerState, ranking: Ranking, pool: int, kind: int) -> Bools:
-    """Say which entries run in `pool` or could start there, and want chips of `kind`."""
-    running, waiting = state.running.table, state.roster.waiting.table
-    profiles = state.profile_table()
-    members = np.zeros(len(ranking.row), dtype=np.bool_)
-    of_running = ranking.row[ranking.running]
-    members[ranking.running] = (running["pool"][of_running] == pool) & (running["kind"][of_running] == kind)
-    profile = waiting["profile"][ranking.row[~ranking.running]]
-    members[~ranking.running] = profiles.hosts[profile, pool] & (profiles.kind[profile] == kind)
-    return members
-
-
-def _room(state: SchedulerState, pool: int, kind: int, fixed: Bools) -> float:
-    """Return the chips of `kind` in `pool` that are not under jobs that stay."""
-    nodes, table = state.pools[pool], state.running.table
-    here = (table["pool"] == pool) & fixed & ~table["stopping"]
-    total = float(nodes.gpus.sum()) if kind == 0 else float(nodes.cpus.sum()) - _cpus_beside(state, pool)
-    return total - float(table["chips"][here & (table["kind"] == kind)].sum())

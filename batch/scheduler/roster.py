@@ -88,7 +88,7 @@ class Roster:
         if not self._may_start(job, now_s):
             return
         job.bucket = self._key(job)
-        self.waiting.add(job.bucket, job.profile.chips, (job.since_s, job.uid, job.uid))
+        self.waiting.add(job.bucket, job.profile.shape, (job.since_s, job.uid, job.uid))
 
     def withdraw(self, job: JobRecord) -> None:
         """Take the job out of its bucket, if it is in one."""
@@ -103,7 +103,7 @@ class Roster:
         sweep.queued = True
         key = self._key(sweep.model)
         for first, last in sweep.untouched:
-            self.waiting.add(key, sweep.model.profile.chips, (sweep.since_s, first, last))
+            self.waiting.add(key, sweep.model.profile.shape, (sweep.since_s, first, last))
 
     def withdraw_untouched(self, sweep: SweepRecord) -> None:
         """Take all untouched members out of their bucket."""
@@ -240,6 +240,7 @@ class Roster:
             cell=job.cell,
             bin=bin_of(job.attained_s),
             ran=job.attained_s > 0,
+            kind=job.profile.kind,
             group=sweep.uid if sweep is not None and sweep.is_limited else -1,
             deadline=-1 if job.deadline_s is None else int(job.deadline_s // DEADLINE_GRID_S),
         )

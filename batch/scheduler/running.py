@@ -2,6 +2,8 @@
 
 from math import inf
 
+import numpy as np
+
 from batch.scheduler.arrays import Floats, Ints, Table
 from batch.scheduler.jobs import JobRecord
 from batch.scheduler.learner import bins_of
@@ -23,6 +25,8 @@ _COLUMNS = {
     "since_s": float,
     "deadline_s": float,
     "limit_s": float,
+    "bundle_gpus": int,
+    "bundle_cpus": int,
     "stopping": bool,
     "fixed": bool,
 }
@@ -34,6 +38,7 @@ class Running:
     def __init__(self) -> None:
         self.table = Table(_COLUMNS)
         self.records: list[JobRecord] = []
+        self._bundles: dict[int, tuple[Ints, Ints]] = {}
 
     def add(self, job: JobRecord) -> int:
         """Add a job that was just given a place. Returns its row."""
@@ -57,10 +62,13 @@ class Running:
                 "since_s": job.since_s,
                 "deadline_s": job.deadline_s or 0.0,
                 "limit_s": inf if job.time_limit_s is None else job.time_limit_s,
+                "bundle_gpus": job.profile.shape.gpus,
+                "bundle_cpus": job.profile.shape.cpus,
                 "fixed": not job.spec.preemptible,
             }
         )
         self.records.append(job)
+        self._bundles.clear()
         return row
 
     def refresh(self, job: JobRecord) -> None:
@@ -72,12 +80,23 @@ class Running:
 
     def drop(self, row: int) -> None:
         """Remove a job that gave its place back."""
+        self._bundles.clear()
         last = self.table.drop(row)
         moved = self.records.pop()
         if row != last:
             self.records[row] = moved
             assert moved.placement is not None
             moved.placement.row = row
+
+    def bundles(self, pool: int) -> tuple[Ints, Ints]:
+        """Return (row, number of the node) of each bundle in `pool`."""
+        found = self._bundles.get(pool)
+        if found is None:
+            placed = [(row, job.placement) for row, job in enumerate(self.records)]
+            pairs = [(row, node) for row, where in placed if where and where.pool == pool for node in where.nodes]
+            both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+            found = self._bundles[pool] = (both[:, 0], both[:, 1])
+        return found
 
     def attained_s(self, now_s: float) -> Floats:
         """Return the run time of each job over all its attempts."""

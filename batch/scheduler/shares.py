@@ -94,6 +94,11 @@ class Shares:
         return self._entitled
 
     @property
+    def has_quotas(self) -> bool:
+        """Say whether any team has one."""
+        return any(team.quota is not None for team in self.teams)
+
+    @property
     def quota(self) -> Floats:
         """Return each share's cap in chips, infinite without a quota."""
         caps = [np.inf if team.quota is None else float(team.quota) for team in self.teams]

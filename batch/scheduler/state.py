@@ -15,7 +15,7 @@ from batch import events
 from batch.model import Cause
 from batch.scheduler.arrays import Bools
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Placement, SweepRecord
+from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.policy import PolicyConfig
@@ -49,7 +49,7 @@ class SchedulerState:
         self.pools: list[PoolNodes] = []
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
-        self._fits: dict[int, Bools] = {}
+        self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
 
     @property
     def waiting_count(self) -> int:
@@ -84,15 +84,19 @@ class SchedulerState:
             self.advance(event.time_s)
         _HANDLERS[type(event)](self, event)
 
-    def hosts(self, profile: int) -> Bools:
-        """Say which pools could hold jobs of `profile` if they were empty, and take new jobs."""
-        fits = self._fits.get(profile)
-        if fits is None:
-            shape, wanted = self.roster.profiles[profile].shape, self.roster.profiles[profile].pool
-            fits = self._fits[profile] = np.array(
-                [not p.drained and wanted in (None, p.name) and p.could_hold(shape) for p in self.pools], dtype=np.bool_
-            )
-        return fits
+    @property
+    def hosts(self) -> Bools:
+        """Say which pools take new jobs of a profile and could hold one if they were empty: [profiles, pools]."""
+        profiles = self.roster.profiles
+        if len(self._hosts) < len(profiles):
+            more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(self._hosts) :]]
+            rows = np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))
+            self._hosts = np.concatenate([self._hosts.reshape(-1, len(self.pools)), rows])
+        return self._hosts
+
+    @staticmethod
+    def _could_host(pool: PoolNodes, profile: Profile) -> bool:
+        return not pool.drained and profile.pool in (None, pool.name) and pool.could_hold(profile.shape)
 
     def _team_set(self, event: events.TeamSet) -> None:
         self.shares.set_team(event.team)
@@ -106,7 +110,7 @@ class SchedulerState:
         number = self.pool_numbers.setdefault(name, len(self.pools))
         if number == len(self.pools):
             self.pools.append(PoolNodes(name))
-            self._fits.clear()
+            self._hosts = np.zeros((0, 0), dtype=np.bool_)
         return self.pools[number]
 
     def _measure(self) -> None:
@@ -114,7 +118,7 @@ class SchedulerState:
         gpus = sum(int(pool.gpus.sum()) for pool in open_pools)
         cpus = sum(int(pool.cpus.sum()) for pool in open_pools)
         self.shares.set_capacity(np.array([gpus, cpus], dtype=np.float64))
-        self._fits.clear()
+        self._hosts = np.zeros((0, 0), dtype=np.bool_)
 
     def _job_submitted(self, event: events.JobSubmitted) -> None:
         self._know_team(event.spec.team)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from batch.model import Shape
 from batch.scheduler.arrays import Table
 
 
@@ -17,12 +18,13 @@ class BucketKey(NamedTuple):
     cell: int
     bin: int
     ran: bool
+    kind: int
     group: int
     deadline: int
 
 
-_KINDS = {"share": int, "profile": int, "cell": int, "bin": int, "tier": int, "ran": bool}
-_COLUMNS = {**_KINDS, "chips": float, "ready": int, "since_s": float, "stop_s": float, "deadline_s": float}
+_KINDS = {"share": int, "profile": int, "cell": int, "bin": int, "tier": int, "ran": bool, "kind": int}
+_COLUMNS = {**_KINDS, "chips": float, "bundle": int, "ready": int, "since_s": float, "stop_s": float, "deadline_s": float}
 
 DEADLINE_GRID_S = 900.0
 
@@ -97,11 +99,15 @@ class Waiting:
         self._stop_of = stop_of
         self._allowed_of = allowed_of
 
-    def add(self, key: BucketKey, chips: int, jobs: tuple[float, int, int]) -> None:
-        """Let jobs (since_s, first uid, last uid), of `chips` each, wait in the bucket of `key`."""
+    def add(self, key: BucketKey, shape: Shape, jobs: tuple[float, int, int]) -> None:
+        """Let jobs (since_s, first uid, last uid), of `shape` each, wait in the bucket of `key`."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            values = key._asdict() | {"chips": chips, "deadline_s": (key.deadline + 1) * DEADLINE_GRID_S}
+            values = key._asdict() | {
+                "chips": shape.chips,
+                "bundle": shape.gpus or shape.cpus,
+                "deadline_s": (key.deadline + 1) * DEADLINE_GRID_S,
+            }
             bucket = self._buckets[key] = Bucket(key, self.table.append(values))
             self.rows.append(bucket)
             if key.group >= 0:
