@@ -138,7 +138,10 @@ class _Watch:
 
 
 def _kill_rest() -> None:
-    """Kill all of our session but us: nothing that an attempt has started stays behind, holding memory or devices."""
+    """Kill all of our session but us, so that nothing stays behind holding memory or devices.
+
+    What has left the session on purpose stays: the keeper, for one, which still has snapshots to save.
+    """
     for pid in session_members(os.getpid()):
         if pid != os.getpid():
             with contextlib.suppress(ProcessLookupError):
