@@ -9,11 +9,13 @@ import typer
 from typer.exceptions import TyperException
 
 from scripts.cli import (
+    agent_command,
     checkpoints_commands,
     config_commands,
     data_commands,
     doctor_command,
     logs_command,
+    report_command,
     runs_commands,
     stop_command,
     train_commands,
@@ -35,6 +37,8 @@ app.command("show")(runs_commands.show)
 app.command("logs")(logs_command.logs)
 app.command("stop")(stop_command.stop)
 app.command("doctor")(doctor_command.doctor)
+app.command("agent")(agent_command.agent)
+app.command("report-checkpoint")(report_command.report_checkpoint)
 app.add_typer(checkpoints_commands.app, name="checkpoints")
 app.add_typer(data_commands.app, name="data")
 app.add_typer(config_commands.app, name="config")
