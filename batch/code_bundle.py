@@ -125,8 +125,8 @@ def _add(archive: tarfile.TarFile, folder: Path, name: str, path: Path) -> None:
         entry.linkname = str(path.readlink())
         if not _stays_inside(name, entry.linkname):
             raise BadRequestError(
-                f"{folder / name} is a link to {entry.linkname}, out of the working folder: add it to {IGNORE_FILE}, or "
-                "put the file itself there"
+                f"{folder / name} is a link to {entry.linkname}, out of the working folder: add it to {IGNORE_FILE}, "
+                "or put the file itself there"
             )
         archive.addfile(entry)
         return
@@ -168,7 +168,7 @@ def _too_large(files: list[tuple[str, Path]], total: int, limit_bytes: int) -> B
     sizes = sorted(((path.lstat().st_size, name) for name, path in files), reverse=True)[:_SHOWN]
     largest = ", ".join(f"{name} ({size / 1e6:,.1f} MB)" for size, name in sizes)
     return BadRequestError(
-        f"the working folder has {total / 1e6:,.1f} MB in {len(files):,} files, allowed are {limit_bytes / 1e6:,.1f} MB; "
-        f"the largest: {largest}. Name what does not have to travel in {IGNORE_FILE} (as in .gitignore), and keep data "
-        "where the jobs can read it"
+        f"the working folder has {total / 1e6:,.1f} MB in {len(files):,} files, allowed are "
+        f"{limit_bytes / 1e6:,.1f} MB; the largest: {largest}. Name what does not have to travel in {IGNORE_FILE} (as "
+        "in .gitignore), and keep data where the jobs can read it"
     )

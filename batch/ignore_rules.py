@@ -1,8 +1,8 @@
 """Which files of a working folder do not travel: rules as in .gitignore. Pure.
 
 The grammar of gitignore(5): one pattern a line; `#` comments; `!` takes back; a slash at the end means folders only; a
-slash elsewhere ties the pattern to the folder, otherwise it holds at any depth; `*`, `?`, `[...]` stay within a name and
-`**` crosses folders. The last rule that fits decides, and below an ignored folder nothing is looked at.
+slash elsewhere ties the pattern to the folder, otherwise it holds at any depth; `*`, `?`, `[...]` stay within a name
+and `**` crosses folders. The last rule that fits decides, and below an ignored folder nothing is looked at.
 """
 
 import re

@@ -45,7 +45,7 @@ def start_controller(
         if with_agent and _living(_agent_pid_path(folder), "scripts.cli") is None:
             agent = _spawn(
                 ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
-                + ["--token-file", str(folder.agent_token_path)],
+                + ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")],
                 folder.logs_path / "agent.log",
             )
             folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")

@@ -32,7 +32,8 @@ class CommandPayload:
     """What a job of kind `command` says. `overrides` are those of a member of a sweep, appended to the command.
 
     `folder` is the working directory below the code that was submitted, or anywhere when none was. `secrets` are
-    references (secret_references.py) by the name of the variable that gets the value.
+    references (secret_references.py) by the name of the variable that gets the value. `stops_its_own`: SIGTERM goes to
+    the first process alone, which ends what it has started; otherwise to all.
     """
 
     command: tuple[str, ...]
@@ -40,6 +41,7 @@ class CommandPayload:
     secrets: Mapping[str, str] | None = None
     folder: str | None = None
     overrides: tuple[str, ...] = ()
+    stops_its_own: bool = False
 
 
 class CommandLauncher:
@@ -54,11 +56,14 @@ class CommandLauncher:
             payload = from_json(CommandPayload, lease.payload, "payload")
         except BadRequestError as error:
             raise LaunchError(f"job {lease.id}: {error}") from error
-        self.start_program(lease, payload, {})
+        # Otherwise each of several jobs on a machine starts as many threads as the machine has cores.
+        self.start_program(lease, payload, {"OMP_NUM_THREADS": str(max(1, lease.cpus))})
 
     def start_program(self, lease: Lease, payload: CommandPayload, environment: Mapping[str, str]) -> None:
-        """Start `payload`, with `environment` on top of what it asks for: for launchers that build on this one."""
-        environment = {**(payload.environment or {}), **resolve(payload.secrets or {}), **environment}
+        """Start `payload`, in `environment` where it asks for nothing else: for launchers that build on this one."""
+        if all((rank_path(lease, rank) / "started.json").exists() for rank in range(len(lease.nodes))):
+            return
+        environment = {**environment, **(payload.environment or {}), **resolve(payload.secrets or {})}
         address = self._processes.address(lease.nodes[0])
         checkpoint = newest_checkpoint(lease)
         run_path(lease).mkdir(parents=True, exist_ok=True)
@@ -175,6 +180,7 @@ def _order(lease: Lease, payload: CommandPayload, rank: int) -> dict[str, Any]:
         "log": str(log),
         "grace_s": lease.grace_s,
         "time_limit_s": lease.time_limit_s,
+        "to_group": not payload.stops_its_own,
     }
 
 

@@ -1,6 +1,7 @@
 """Gives each job its own copy of the working folder that was submitted."""
 
 import shutil
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ class JobCode:
     def __init__(self, folder: Path, fetch: Callable[[str], bytes]) -> None:
         self._folder = folder
         self._fetch = fetch
+        self._fetching = threading.Lock()
 
     def provide(self, address: str, job_folder: Path) -> Path:
         """Return the job's own copy, made when it has none: it may write there and disturbs no other job.
@@ -34,7 +36,8 @@ class JobCode:
 
     def _unpacked(self, address: str) -> Path:
         path = self._folder / address
-        if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            unpack(address, self._fetch(address), path)
+        with self._fetching:  # the jobs of a sweep ask for the same bundle at once
+            if not path.exists():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                unpack(address, self._fetch(address), path)
         return path

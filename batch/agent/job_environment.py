@@ -37,8 +37,6 @@ def job_environment(
         "LOCAL_WORLD_SIZE": "1",
         "MASTER_ADDR": master_address,
         "MASTER_PORT": str(_PORTS[(lease.uid * 7919 + lease.attempt) % len(_PORTS)]),
-        # Otherwise each of several jobs on a machine starts as many threads as the machine has cores.
-        "OMP_NUM_THREADS": str(max(1, lease.cpus)),
         "PYTHONUNBUFFERED": "1",
     }
     if lease.devices:

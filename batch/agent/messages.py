@@ -57,14 +57,16 @@ class Grant:
 class AttemptStatus:
     """One attempt that the agent has: it runs while `ended` is None.
 
-    `started_s` (epoch seconds, the agent's clock) is None as long as it waits for its turn to start. `log_bytes` has
-    the size of the log of each rank.
+    `started_s` (epoch seconds, the agent's clock) is None as long as it waits for its turn to start. `stop` is what it
+    has been asked: None, `save` or `now`, so that a stop needs not be said again. `log_bytes` has the size of the log
+    of each rank.
     """
 
     uid: int
     attempt: int
     fence: int
     started_s: float | None = None
+    stop: str | None = None
     ended: Ended | None = None
     progress: Progress = field(default_factory=Progress)
     log_bytes: Mapping[int, int] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class SyncRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """End this attempt: after it has saved (SIGTERM and its grace), or `now`. Repeated until it has ended."""
+    """End this attempt: after it has saved (SIGTERM and its grace), or `now`. Said until its status says so too."""
 
     uid: int
     attempt: int

@@ -68,7 +68,9 @@ def boot_id() -> str:
 
 
 def session_members(session: int) -> Iterator[int]:
-    """Yield the process ids of a session, its leader included."""
+    """Yield the process ids of a session, its leader included. Raises ValueError for the machine's own sessions."""
+    if session <= 1:  # 0 is the kernel's, and whose session was begun outside our container; 1 is that of init
+        raise ValueError(f"session {session}: must be one that a process of ours leads")
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             pid = int(entry.name)

@@ -32,19 +32,23 @@ _WAKING = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 class Order(NamedTuple):
-    """What to run. `folder` is the working directory, `log` gets standard output and error."""
+    """What to run. `folder` is the working directory, `log` gets standard output and error.
+
+    `to_group`: SIGTERM goes to all processes of the command, and not to the first alone, which tells its own.
+    """
 
     command: tuple[str, ...]
     folder: str
     log: str
     grace_s: float
     time_limit_s: float | None
+    to_group: bool
 
     @classmethod
     def read(cls, path: Path) -> "Order":
-        """Return the order in `path`. Raises OSError, or KeyError when it is damaged."""
+        """Return the order in `path`. Raises KeyError or TypeError when it is damaged."""
         raw = read_json(path) or {}
-        return cls(tuple(raw["command"]), raw["folder"], raw["log"], raw["grace_s"], raw["time_limit_s"])
+        return cls(**{**raw, "command": tuple(raw["command"])})
 
 
 def main(folder: Path) -> None:
@@ -134,11 +138,14 @@ class _Watch:
             self._why = why
             self._kill_s = time.monotonic() + self._order.grace_s
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child, signal.SIGTERM)
+                (os.killpg if self._order.to_group else os.kill)(self._child, signal.SIGTERM)
 
 
 def _kill_rest() -> None:
-    """Kill all of our session but us: nothing that an attempt has started stays behind, holding memory or devices."""
+    """Kill all of our session but us, so that nothing stays behind holding memory or devices.
+
+    What has left the session on purpose stays: the keeper, for one, which still has snapshots to save.
+    """
     for pid in session_members(os.getpid()):
         if pid != os.getpid():
             with contextlib.suppress(ProcessLookupError):

@@ -36,6 +36,7 @@ STATUSES = st.builds(
     **KEYS,
     fence=COUNTS,
     started_s=st.none() | TIMES_S,
+    stop=st.sampled_from([None, "save", "now"]),
     ended=st.none() | ENDS,
     progress=st.builds(Progress, saved_s=st.none() | TIMES_S, step=st.none() | COUNTS),
     log_bytes=st.dictionaries(st.integers(0, 9), COUNTS, max_size=2),
