@@ -35,7 +35,7 @@ _Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @router.get("/jobs", responses={200: {"model": list[JobRow]}})
-def list_jobs(
+def list_jobs(  # noqa: PLR0913 - the filters of one query
     service: ServiceOf,
     _: Reader,
     state: _States = None,
@@ -109,7 +109,7 @@ async def get_log(
     job: str,
     service: ServiceOf,
     who: Reader,
-    rank: Annotated[int, Query(ge=0)] = 0,
+    rank: Annotated[int, Query(ge=-1, description="-1: what drives the ranks")] = 0,
     offset: int = 0,
     attempt: Annotated[int | None, Query(ge=1)] = None,
 ) -> JSONResponse:

@@ -57,8 +57,8 @@ def say(text: str) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table: columns of figures to the right, nothing cut off."""
     cells = [[_cell(value) for value in row] for row in rows]
-    figures = [bool(cells) and all(row[at][:1].isdigit() or row[at] == "-" for row in cells) for at in range(len(columns))]
-    widths = [max(len(column), *(len(row[at]) for row in cells), 0) for at, column in enumerate(columns)]
+    figures = [bool(cells) and all(map(_is_figure, each)) for each in zip(*cells, strict=True)] or [False] * len(columns)
+    widths = [max(len(row[at]) for row in (columns, *cells)) for at in range(len(columns))]
     is_plain = all(cell.isascii() and cell.isprintable() for row in cells for cell in row)
     if not is_plain or (sys.stdout.isatty() and sum(widths) + 3 * len(widths) > get_terminal_size().columns):
         _print_folded(columns, cells, figures)
@@ -124,6 +124,10 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell == "-"
 
 
 def _finite(value: Any) -> Any:
