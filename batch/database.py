@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
@@ -24,6 +25,7 @@ READERS = 16
 READER_TIMEOUT_S = 30.0
 _APPLICATION_ID = 0x4F535431  # "OST1" in the header of the file, so that another program's database is known as such
 _CHECKPOINT_PAGES = 4000  # copies the log into the database every 16 MiB: four times rarer than SQLite by itself
+_FULL_BELOW_BYTES = 2**20
 _SCHEMA = "sqlite:///"
 
 
@@ -46,6 +48,11 @@ class Database:
             raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from error
         lock = StoreLock(path)
         lock.acquire()
+        try:
+            _check_ours(path)
+        except BaseException:
+            lock.release()
+            raise
         database = cls(path, lock)
         try:
             with database._translated():
@@ -86,7 +93,7 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise _as_ours(error, self.path) from error
+            raise _as_ours(error.orig, self.path) from error
         except PoolTimeoutError as error:
             raise StoreError(f"{self.path}: no connection for reading within {READER_TIMEOUT_S:.0f} s") from error
 
@@ -126,43 +133,50 @@ _WRITER_PRAGMAS = (
 _READER_PRAGMAS = ("query_only = ON", "cache_size = -16384")
 
 
+def _check_ours(path: Path) -> None:
+    """Raise StoreError when the file is another program's; looks before anything is changed."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    except sqlite3.Error as error:
+        raise _as_ours(error, path) from error
+    if tables and application != _APPLICATION_ID:
+        names = ", ".join(sorted(tables)[:5])
+        raise StoreError(f"{path}: is a database of another program (tables {names}): give another path")
+
+
 def _bring_up(engine: Engine, path: Path) -> None:
-    """Check whose database it is, and migrate it to HEAD if it is not there."""
+    """Migrate the database to HEAD if it is not there."""
     with engine.connect() as connection:
-        application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-        tables = set(inspect(connection).get_table_names())
-        if tables and application != _APPLICATION_ID:
-            raise StoreError(
-                f"{path}: is a database of another program (tables {', '.join(sorted(tables)[:5])}): give another path"
-            )
         found = None
-        if "alembic_version" in tables:
+        if inspect(connection).has_table("alembic_version"):
             found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if found != HEAD:
         # Only now: Alembic takes a third of a second to import.
         from batch.migrations.migrate import upgrade  # noqa: PLC0415
 
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             connection.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.rollback()
-        upgrade(engine, found, path)
+            upgrade(connection, found, path)
     path.chmod(0o600)
 
 
-def _as_ours(error: DBAPIError, path: Path) -> StoreError:
-    code = getattr(error.orig, "sqlite_errorcode", 0)
-    primary = code & 0xFF
+def _as_ours(error: BaseException | None, path: Path) -> StoreError:
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreFullError(f"{path}: no space left: nothing was written; make room and ask again")
     if primary in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return StoreError(
-            f"{path}: is damaged or not a database of the queue ({error.orig}): restore it from a copy, or move it away"
+            f"{path}: is damaged or not a database of the queue ({error}): restore it from a copy, or move it away"
         )
     if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
-        return StoreError(f"{path}: cannot be opened for writing ({error.orig}): check the folder and its owner")
+        return StoreError(f"{path}: cannot be opened for writing ({error}): check the folder and its owner")
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreError(f"{path}: another program keeps it locked for over {BUSY_TIMEOUT_S:.0f} s: end that program")
-    return StoreError(f"{path}: {error.orig}")
+    return StoreError(f"{path}: {error}")
 
 
 def _is_full(path: Path) -> bool:
@@ -170,4 +184,4 @@ def _is_full(path: Path) -> bool:
         found = os.statvfs(path.parent)
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize < 2**20
+    return found.f_bavail * found.f_frsize < _FULL_BELOW_BYTES

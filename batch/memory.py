@@ -53,10 +53,9 @@ class Memory:
 
 def begin_epoch(connection: Connection, holder: str) -> Memory:
     """Write that `holder` has the database now, and return what is in it."""
-    row = connection.execute(select(META)).mappings().one_or_none()
-    if row is None:
-        row = {"epoch": 0, "next_uid": 1, "last_time_s": 0.0}
-        connection.execute(insert(META).values(id=1, holder=holder, **row))
+    if connection.execute(select(META.c.id)).scalar() is None:
+        connection.execute(insert(META).values(id=1, epoch=0, holder=holder, next_uid=1, last_time_s=0.0))
+    row = connection.execute(select(META)).mappings().one()
     epoch = row["epoch"] + 1
     connection.execute(update(META).values(epoch=epoch, holder=holder))
     ranges = SweepRanges()

@@ -6,7 +6,7 @@ Members of a sweep that have no row of their own are made up from the sweep's; n
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
@@ -38,7 +38,7 @@ class Queries:
     def jobs(self, where: JobFilter) -> list[Job]:
         """See Queue.jobs."""
         with self._database.read() as connection:
-            found = [_jobs_with_rows(connection, where)]
+            found: list[Iterable[Job]] = [_jobs_with_rows(connection, where)]
             if where.members or where.sweep is not None:
                 found.append(_untouched(connection, where))
             ordered = heapq.merge(*found, key=lambda job: job.uid, reverse=where.newest)

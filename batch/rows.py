@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from batch.errors import BatchQueueError, StoreError
 from batch.journal import dumps
@@ -18,6 +18,7 @@ from batch.records import Attempt, Job, Token
 from batch.states import JobState
 
 Row = Mapping[Any, Any]
+T = TypeVar("T")
 STANDING = (
     "tier", "time_limit_s", "deadline_s", "state", "changed_s", "stop_then", "stop_now", "eligible_s", "attempt",
     "fence", "pool", "nodes", "placed_s", "started_s", "saved_s", "step", "ended_s", "exit_code", "cause", "message",
@@ -199,7 +200,7 @@ def document_of(value: Any) -> str:
     return dumps(to_json(value))
 
 
-def from_document(cls: Any, text: str) -> Any:
+def from_document(cls: type[T], text: str) -> T:
     """Return the team or the pool of a column `document`. Raises StoreError."""
     where = "a team" if cls is Team else "a pool"
     return _read(cls, _loads(text, where), where)
@@ -232,7 +233,7 @@ def submitted_spec(row: Row) -> JobSpec:
     return replace(spec_without_payload(row["spec"]), payload=payload)
 
 
-def _read(cls: Any, document: Any, where: str) -> Any:
+def _read(cls: type[T], document: Any, where: str) -> T:
     try:
         return from_json(cls, document, where)
     except BatchQueueError as error:

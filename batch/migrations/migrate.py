@@ -5,14 +5,14 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from batch.errors import StoreError
 from batch.migrations import HEAD
 
 
-def upgrade(engine: Engine, found: str | None, path: Path) -> None:
-    """Bring the database from revision `found` (None: new) to HEAD, in one transaction.
+def upgrade(connection: Connection, found: str | None, path: Path) -> None:
+    """Bring the database at `path` from revision `found` (None: new) to HEAD, in the connection's transaction.
 
     Raises StoreError when a newer version of the program made it.
     """
@@ -22,9 +22,8 @@ def upgrade(engine: Engine, found: str | None, path: Path) -> None:
         raise StoreError(
             f"{path}: has revision {found}, which this version does not know; it knows up to {HEAD}: update the program"
         )
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
 
 
 def configuration() -> Config:
