@@ -83,7 +83,8 @@ def get_why(job: str, service: ServiceOf, _: Reader) -> JSONResponse:
     found = service.queue.job(service.queue.resolve(job))
     answer: dict[str, Any] = {"id": found.id, "uid": found.uid, "state": found.state.text}
     if not found.state.is_placed and not found.state.is_terminal:
-        answer["why"] = asdict(service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s)))
+        said = service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s))
+        answer["why"] = {**asdict(said), "ahead": [service.queue.job(uid).id for uid in said.ahead]}
     else:
         answer["job"] = job_row(found)
     return JSONResponse(answer)

@@ -16,9 +16,7 @@ from batch.controller.board import Board
 from batch.errors import ConflictError
 from batch.events import Event, JobEvent, JobPlaced, JobStopping
 from batch.job_queue import ANSWER_TIMEOUT_S, Queue
-from batch.scheduler.actions import Action, Place, Preempt
-from batch.scheduler.decide import decide
-from batch.scheduler.state import SchedulerState
+from batch.scheduler import Action, Place, Preempt, SchedulerState, decide
 
 T = TypeVar("T")
 
