@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDE = 1000
+_FIGURE = re.compile(r"\d[\d.,:e+-]*(?: |$)")
 
 
 class OutputFormat(StrEnum):
@@ -127,7 +129,8 @@ def _cell(value: object) -> str:
 
 
 def _is_figure(cell: str) -> bool:
-    return cell[:1].isdigit() or cell == "-"
+    """`12`, `1.5 MiB`, `1:02:03` and `-` are; `3gm8sce`, which is an id, is not."""
+    return cell == "-" or _FIGURE.match(cell) is not None
 
 
 def _finite(value: Any) -> Any:

@@ -39,11 +39,11 @@ def waiting_lines(found: dict[str, Any]) -> Iterator[str]:
     figures = [f"needs {reason['need']:g}" if reason["need"] is not None else ""]
     figures.append(f"there are {reason['have']:g}" if reason["have"] is not None else "")
     said = ", ".join(figure for figure in figures if figure)
-    yield f"{found['id']} is {found['state']}: {reason['text']}" + (f" ({said} {reason['unit']})" if said else "")
+    yield f"{found['id']} waits: {reason['text']}" + (f" ({said} {reason['unit']})" if said else "")
     if why["place"]:
         ahead = f"; before it: {', '.join(why['ahead'])}" if why["ahead"] else ""
         yield f"  place: {why['place']} of {why['waiting']}, {why['team_place']} in team {why['team']}{ahead}"
-    yield f"  team {why['team']} uses {why['used_chips']:g} chips and is entitled to {why['entitled_chips']:g}"
+        yield f"  team {why['team']} uses {why['used_chips']:g} chips and is entitled to {why['entitled_chips']:g}"
     if why["start_p50_s"] is not None:
         reserved = " (room is kept for it)" if why["reservation"] else ""
         median, late = _moment(why["start_p50_s"]), _moment(why["start_p90_s"])
