@@ -43,13 +43,9 @@ def start_controller(
             words += [] if database is None else ["--db", database]
             record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
         if with_agent and _living(_agent_pid_path(folder), "scripts.cli") is None:
-            agent = _spawn(
-                [
-                    "-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL,
-                    "--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent"),
-                ],  # fmt: skip
-                folder.logs_path / "agent.log",
-            )
+            words = ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
+            words += ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")]
+            agent = _spawn(words, folder.logs_path / "agent.log")
             folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
     return record
 
