@@ -28,7 +28,6 @@ from batch.rows import SweepRow
 from batch.states import JobState
 from batch.tables import EVENTS, JOBS, META, SUBMISSIONS, SWEEPS
 
-CLOCK_TOLERANCE_S = 1.0
 T = TypeVar("T")
 _UIDS_PER_QUERY = 10_000
 _ABSENT: Any = object()
