@@ -16,9 +16,6 @@ from batch.states import JobState
 WAITING = {"held", "blocked", "queued"}
 PLACED = {"launching", "running", "stopping", "unknown"}
 OVER = {"succeeded", "failed", "cancelled"}
-OF_ATTEMPT = (
-    ev.JobStarted, ev.JobCheckpointed, ev.JobStopping, ev.JobUnknown, ev.JobAdopted, ev.JobStopped,
-)  # fmt: skip
 _FRESH = {"ended_s": None, "exit_code": None, "cause": None, "message": "", "metrics": ()}
 
 
@@ -72,28 +69,28 @@ class QueueModel:
     def allows(self, event: ev.JobEvent) -> bool:
         """Say whether the store must accept an event about one job."""
         job = self.jobs[event.uid]
-        state, attempt = job["state"], getattr(event, "attempt", None)
-        if isinstance(event, OF_ATTEMPT) and (state not in PLACED or attempt != job["attempt"]):
-            return False
         match event:
             case ev.JobPlaced():
                 fits = len(event.nodes) == job["spec"].shape.nodes and event.fence > job["fence"]
-                return state == "queued" and attempt == job["attempt"] + 1 and fits
+                return job["state"] == "queued" and event.attempt == job["attempt"] + 1 and fits
+            case ev.JobEnded() if job["state"] in WAITING:
+                return (event.state, event.attempt) == ("cancelled", 0)
+        is_current = job["state"] in PLACED and getattr(event, "attempt", None) == job["attempt"]
+        return is_current and self._allows_of_attempt(job, event)
+
+    def _allows_of_attempt(self, job: dict[str, Any], event: ev.JobEvent) -> bool:
+        match event:
             case ev.JobStarted():
-                return bool(state == "launching")
+                return bool(job["state"] == "launching")
             case ev.JobStopping():
                 return job["then"] != "cancelled" or event.then == "cancelled"
             case ev.JobUnknown():
-                return bool(state != "unknown")
+                return bool(job["state"] != "unknown")
             case ev.JobAdopted():
-                return bool(state == "unknown")
+                return bool(job["state"] == "unknown")
             case ev.JobStopped():
-                can = event.then == "queued" or state in {"stopping", "unknown"}
+                can = event.then == "queued" or job["state"] in {"stopping", "unknown"}
                 return can and job["then"] in {"", event.then}
-            case ev.JobEnded():
-                if state in WAITING:
-                    return event.state == "cancelled" and attempt == 0
-                return state in PLACED and attempt == job["attempt"]
         return True
 
     def is_met(self, dependency: Dependency) -> bool:
