@@ -19,6 +19,7 @@ from batch.states import JobState
 
 Row = Mapping[Any, Any]
 T = TypeVar("T")
+STRICT_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 STANDING = (
     "tier", "time_limit_s", "deadline_s", "state", "changed_s", "stop_then", "stop_now", "eligible_s", "attempt",
     "fence", "pool", "nodes", "placed_s", "started_s", "saved_s", "step", "ended_s", "exit_code", "cause", "message",
@@ -60,7 +61,7 @@ def spec_texts(spec: JobSpec) -> tuple[str, str]:
     """Return what the columns `spec` and `payload` hold. Raises TypeError or ValueError when it is not JSON."""
     document = to_json(spec)
     payload = document.pop("payload")
-    return dumps(document), json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return STRICT_JSON.encode(document), STRICT_JSON.encode(payload)
 
 
 @lru_cache(maxsize=8192)

@@ -4,7 +4,6 @@ Preparing is done by the thread that submits, so that the writer's thread has li
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -133,7 +132,7 @@ def prepare_sweep(spec: SweepSpec) -> PreparedSweep:
 def _write_job(
     ledger: Ledger, uid: int, spec: JobSpec, texts: tuple[str, str], time_s: float, first_uid: int
 ) -> None:
-    if any(dependency.uid < 0 for dependency in spec.after):
+    if spec.after and any(dependency.uid < 0 for dependency in spec.after):
         spec = replace(spec, after=tuple(_resolved(dependency, first_uid) for dependency in spec.after))
         texts = rows.spec_texts(spec)
     # What was submitted in the same call has not ended, and the ledger does not know it yet.
@@ -150,7 +149,8 @@ def _write_job(
             "changed_s": time_s,
         },
     )  # fmt: skip
-    _write_dependencies(ledger, uid, spec.after)
+    if spec.after:
+        _write_dependencies(ledger, uid, spec.after)
     ledger.write_event(JobSubmitted(time_s=time_s, uid=uid, spec=spec))
 
 
@@ -261,20 +261,23 @@ def _texts(spec: JobSpec, where: str) -> tuple[str, str]:
         texts = rows.spec_texts(spec)
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"{where}: payload is not JSON: {error}") from error
-    _check_size(len(texts[0].encode()) + len(texts[1].encode()), where)
+    _check_size(texts, where)
     return texts
 
 
 def _json(spec: SweepSpec, where: str) -> str:
     try:
-        text = json.dumps(to_json(spec), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = rows.STRICT_JSON.encode(to_json(spec))
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"{where}: payload is not JSON: {error}") from error
-    _check_size(len(text.encode()), where)
+    _check_size((text,), where)
     return text
 
 
-def _check_size(length: int, where: str) -> None:
+def _check_size(texts: Sequence[str], where: str) -> None:
+    length = sum(map(len, texts))
+    if length > SPEC_LIMIT_BYTES // 4:  # a character has at most four bytes
+        length = sum(len(text.encode()) for text in texts)
     if length > SPEC_LIMIT_BYTES:
         raise BadRequestError(
             f"{where}: has {length / 2**20:.1f} MiB as JSON: at most {SPEC_LIMIT_BYTES / 2**20:.0f} MiB; put data into "
