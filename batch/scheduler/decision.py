@@ -30,7 +30,7 @@ _MOST_TRIED = 64
 """Entries that are tried behind one gang that holds room."""
 
 
-def decide(state: SchedulerState, now_s: float, *, explain: bool = True) -> list[Action]:
+def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> list[Action]:
     """Return what to do at `now_s` (epoch seconds). Deterministic.
 
     Advances the state to `now_s` and changes nothing else: whoever acts writes the events, and nothing is assumed to

@@ -41,6 +41,9 @@ class Ranking:
     priced: Bools
 
 
+_NO_QUOTA = 1e12
+
+
 def rank(state: SchedulerState, now_s: float) -> Ranking:
     """Order everything that runs (and is not stopping) or may start."""
     policy, shares = state.policy, state.shares
@@ -119,11 +122,11 @@ class _Side:
 def _room_in_quota(state: SchedulerState) -> Ints:
     """Return for each bucket how many of its jobs the quota of its team still lets start."""
     table, shares = state.roster.waiting.table, state.shares
-    if not shares.has_quotas:
+    if not np.isfinite(shares.quota).any():
         return np.asarray(table["ready"])
     used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
-    room = np.maximum(0.0, shares.quota - used)[table["share"]]
-    return np.asarray(np.minimum(room // table["chips"], table["ready"]).astype(np.int64))
+    room = np.clip(shares.quota - used, 0.0, _NO_QUOTA)[table["share"]]
+    return np.asarray((room // table["chips"]).astype(np.int64))
 
 
 def _before(share: Ints, chips: Floats) -> Floats:
