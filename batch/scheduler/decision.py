@@ -6,6 +6,7 @@ behind it if it will be gone in time, so that no chip idles that somebody could 
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -60,7 +61,6 @@ class Decision:
         self._preemptor: Preemptor | None = None
         self._tokens = state.shares.tokens.copy()
         self._searched = 0
-        self._seen: set[int] = set()
         self._start_claimants()
         self._start_wanted()
         self._backfill()
@@ -81,29 +81,26 @@ class Decision:
                 self.blocked.append((job, pool))
 
     def _start_wanted(self) -> None:
+        """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
+        find, rows = self.state.roster.find, self.state.roster.waiting.rows
+        heads: dict[int, Iterator[int]] = {}
+        left: set[int] = set()
         for entry in np.flatnonzero(self.wanted).tolist():
-            for job in self._jobs(entry, int(self.wanted[entry])):
-                if job.uid in self.state.claims or self.draft.start(job):
-                    continue
-                if self.draft.refused(job) is not None or not self._make_room(job, entry):
+            row = int(self.ranking.row[entry])
+            if row in left:
+                continue
+            uids = heads.setdefault(row, rows[row].uids())
+            for job in map(find, islice(uids, int(self.wanted[entry]))):
+                if not self._serve(job, entry):
+                    left.add(row)
                     break
 
-    def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
-        """Yield at most `count` jobs of the entry's bucket that have no place yet, the first to start first."""
-        find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
-        for uid in bucket.uids():
-            if count == 0:
-                return
-            if uid not in self.draft.started and uid not in self._seen:
-                count -= 1
-                yield find(uid)
-
-    def _make_room(self, job: JobRecord, entry: int) -> bool:
-        """Preempt for a job that deserves it and has waited long enough; hold room for a gang that has to wait.
-
-        Returns False if nothing was done, so that equal jobs behind it need not be tried.
-        """
-        self._seen.add(job.uid)
+    def _serve(self, job: JobRecord, entry: int) -> bool:
+        """Start the job, make room for it or hold room for it. Returns whether anything was done."""
+        if job.uid in self.state.claims or self.draft.start(job):
+            return True
+        if self.draft.refused(job) is not None:
+            return False
         eviction = self._eviction(job, float(self.ranking.value[entry]))
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
@@ -111,10 +108,22 @@ class Decision:
         if job.profile.chips == 1:
             return False
         pool, nodes = self._target(job)
-        if pool >= 0:
-            self.draft.hold(job.profile, pool, nodes)
-            self.blocked.append((job, pool))
-        return pool >= 0
+        if pool < 0:
+            return False
+        self.blocked.append((job, pool))
+        return self.draft.hold(job.profile, pool, nodes)
+
+    def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
+        """Yield at most `count` jobs of the entry's bucket that this decision has not started, the first first."""
+        find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
+        if not self.draft.could_fit(bucket.key.profile):
+            return
+        for uid in bucket.uids():
+            if count == 0:
+                return
+            if uid not in self.draft.started:
+                count -= 1
+                yield find(uid)
 
     def _eviction(self, job: JobRecord, value: float) -> Eviction | None:
         """Return whom to stop for the job; None while it has to be patient, or if nobody suitable would make room."""
@@ -227,11 +236,12 @@ class Decision:
         most = int(self.state.policy.reservations_per_pool)
         gangs = [job for job, where in self.blocked if where == pool][:most]
         waiting = self.state.roster.waiting
+        known = {job.uid for job, _ in self.blocked} | self.draft.started
         for entry in np.flatnonzero(~self.ranking.running & (self.ranking.chips > 1)).tolist():
             if len(gangs) >= most:
                 break
             bucket = waiting.rows[int(self.ranking.row[entry])]
             if self.state.hosts[bucket.key.profile, pool]:
-                known = {job.uid for job, _ in self.blocked} | {job.uid for job in gangs}
-                gangs += [job for job in self._jobs(entry, 1) if job.uid not in known]
+                first = next((uid for uid in bucket.uids() if uid not in known), None)
+                gangs += [] if first is None else [self.state.roster.find(first)]
         return gangs

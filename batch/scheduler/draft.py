@@ -35,9 +35,9 @@ class Draft:
         used = shares.used.reshape(-1, NUM_KINDS).sum(axis=0)
         return [float(shares.capacity[k] - held_back[k] - used[k]) for k in range(NUM_KINDS)]
 
-    def could_fit(self, profile: Profile) -> bool:
+    def could_fit(self, profile: int) -> bool:
         """Say whether a job of the profile may fit: False once one has not."""
-        return profile.number not in self._failed
+        return profile not in self._failed
 
     def refused(self, job: JobRecord) -> str | None:
         """Return the code of the limit that forbids starting the job whatever is free, or None."""
@@ -82,8 +82,9 @@ class Draft:
         if job.sweep is not None and job.sweep.allowed is not None:
             self._group_left[job.sweep.uid] = self._left_of(job) - 1
 
-    def hold(self, profile: Profile, pool: int, nodes: Ints) -> None:
-        """Keep on each of `nodes` as much of a bundle as is free, so that nothing else takes it."""
+    def hold(self, profile: Profile, pool: int, nodes: Ints) -> bool:
+        """Keep on each of `nodes` as much of a bundle as is free from everything else. Returns whether any is."""
+        some = False
         for free, held, wanted in (
             (self.free_gpus[pool], self.held_gpus[pool], profile.shape.gpus),
             (self.free_cpus[pool], self.held_cpus[pool], profile.shape.cpus),
@@ -91,6 +92,8 @@ class Draft:
             kept = np.clip(free[nodes], 0, wanted)
             free[nodes] -= kept
             held[nodes] += kept
+            some |= bool(kept.any())
+        return some
 
     def unhold(self, pool: int, nodes: Ints) -> None:
         """Let what is held on `nodes` be used by others after all (backfill that will be gone in time)."""

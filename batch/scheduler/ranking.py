@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.model import Tier
+from batch.scheduler.arrays import Bools, Floats, Ints, ordered
 from batch.scheduler.learner import bins_of
 from batch.scheduler.policy import (
     age_factor,
@@ -60,7 +61,7 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     index = np.concatenate([runs.index, waits.index])
     count = np.concatenate([runs.count, waits.count])
     since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = np.lexsort((since_s, -index, tier + 3 * shares.order[share]))
+    order = ordered(tier + len(Tier) * shares.order[share], -index, since_s)
     before = _before(share[order], (chips * count)[order])
 
     target = team_target(shares.target[share[order]], order < len(runs.row), policy)
