@@ -39,10 +39,12 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     stays[ranking.running] = fixed[ranking.row[ranking.running]]
     taken = np.zeros(len(ranking.row), dtype=np.int64)
     left = np.where(stays, 0, ranking.count)
-    could = _could(state, ranking)
     rooms = _rooms(state, fixed, now_s)
+    where, profile = _places(state, ranking)
     for pool, kind in _domains(state):
-        members = np.flatnonzero(could[:, pool * NUM_KINDS + kind] & (left > 0))
+        hosts = state.hosts[:, pool] & (state.kinds == kind)
+        mine = np.where(ranking.running, where == pool * NUM_KINDS + kind, hosts[profile])
+        members = np.flatnonzero(mine & (left > 0))
         got = fill(ranking.chips[members], left[members], rooms[pool, kind])
         taken[members] += got
         left[members] -= got
@@ -67,19 +69,16 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     return sorted(domains, key=lambda domain: (fullness(domain), domain))
 
 
-def _could(state: SchedulerState, ranking: Ranking) -> Bools:
-    """Say for each entry where it runs or could start: [entries, pools x kinds of chips]."""
+def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Ints]:
+    """Return for each entry the domain in which it runs (pool * kinds + kind), and the profile if it waits."""
     running, waiting = state.running.table, state.roster.waiting.table
-    could = np.zeros((len(ranking.row), len(state.pools) * NUM_KINDS), dtype=np.bool_)
+    where = np.full(len(ranking.row), -1, dtype=np.int64)
+    profile = np.zeros(len(ranking.row), dtype=np.int64)
     runs, waits = np.flatnonzero(ranking.running), np.flatnonzero(~ranking.running)
-    of_runs, of_waits = ranking.row[runs], ranking.row[waits]
-    could[runs, running["pool"][of_runs] * NUM_KINDS + running["kind"][of_runs]] = True
-    hosts = state.hosts[waiting["profile"][of_waits]]
-    for kind in range(NUM_KINDS):
-        mine = waits[waiting["kind"][of_waits] == kind]
-        if len(mine):
-            could[mine, kind::NUM_KINDS] = hosts[waiting["kind"][of_waits] == kind]
-    return could
+    of_runs = ranking.row[runs]
+    where[runs] = running["pool"][of_runs] * NUM_KINDS + running["kind"][of_runs]
+    profile[waits] = waiting["profile"][ranking.row[waits]]
+    return where, profile
 
 
 def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:

@@ -24,9 +24,6 @@ from batch.scheduler.ranking import Ranking, rank
 from batch.scheduler.reasons import reason_of
 from batch.scheduler.state import SchedulerState
 
-_MOST_SEARCHED = 4
-"""Gangs per decision for which nodes to be held are looked for among many; a pool of one node needs no search."""
-
 _MOST_TRIED = 64
 """Entries that are tried behind one gang that holds room."""
 
@@ -60,7 +57,6 @@ class Decision:
         self.blocked: list[tuple[JobRecord, int]] = []
         self._preemptor: Preemptor | None = None
         self._tokens = state.shares.tokens.copy()
-        self._searched = 0
         self._start_claimants()
         self._start_wanted()
         self._backfill()
@@ -105,7 +101,7 @@ class Decision:
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
             return True
-        if job.profile.chips == 1:
+        if job.profile.chips == 1 or not self.draft.anything_free(job.profile):
             return False
         pool, nodes = self._target(job)
         if pool < 0:
@@ -152,19 +148,22 @@ class Decision:
         self.blocked.append((job, eviction.pool))
 
     def _target(self, job: JobRecord) -> tuple[int, Ints]:
-        """Return the pool and nodes on which a gang should gather room: where it will be there first."""
+        """Return the pool and nodes on which a gang should gather room: where it will be there first; else pool -1.
+
+        In a pool of as many nodes as the gang wants, every gang holds; among more nodes, one gang of each pool does, in
+        the pool with the most free.
+        """
         shape = job.profile.shape
-        hosts = np.flatnonzero(self.state.hosts[job.profile.number])
+        free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
+        hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
         if len(hosts) == 1:
-            pool = int(hosts[0])
-            possible = np.flatnonzero(self.state.pools[pool].admits(shape))
+            possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
             if len(possible) == shape.nodes:
-                return pool, possible
-        if self._searched >= _MOST_SEARCHED:
-            return -1, hosts[:0]
-        self._searched += 1
-        _, pool, nodes = self.forecast.earliest(job.profile, MEDIAN)
-        return pool, nodes
+                return hosts[0], possible
+        taken = {pool for _, pool in self.blocked}
+        pool = max((pool for pool in hosts if pool not in taken), key=lambda pool: free[pool].sum(), default=-1)
+        nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)[1] if pool >= 0 else np.zeros(0, dtype=np.int64)
+        return (pool if len(nodes) else -1), nodes
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
@@ -186,7 +185,7 @@ class Decision:
     def _backfill_behind(self) -> None:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
         late_s = None
-        for job, pool in self.blocked[:_MOST_SEARCHED]:
+        for job, pool in self.blocked[: len(self.state.pools)]:
             held = self._fitting([self.draft.held_gpus[pool]], [self.draft.held_cpus[pool]])[:_MOST_TRIED]
             if not len(held) or job.uid in self.state.claims:
                 continue

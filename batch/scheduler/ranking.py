@@ -127,7 +127,7 @@ def _room_in_quota(state: SchedulerState) -> Ints:
         return np.asarray(table["ready"])
     used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
     room = np.clip(shares.quota - used, 0.0, _NO_QUOTA)[table["share"]]
-    return np.asarray((room // table["chips"]).astype(np.int64))
+    return np.asarray((room / table["chips"]).astype(np.int64))
 
 
 def _before(share: Ints, chips: Floats) -> Floats:
