@@ -24,7 +24,7 @@ from batch.scheduler.ranking import Ranking, rank
 from batch.scheduler.reasons import reason_of
 from batch.scheduler.state import SchedulerState
 
-_MOST_TRIED = 64
+_MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
 

@@ -51,7 +51,11 @@ class Preemptor:
         self._tier = table["tier"].copy()
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
         self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
-        self._hopeless: set[tuple[int, bool]] = set()
+        self._always = {
+            waiting: self._loose & np.isin(self._tier, [t.rank for t in Tier if always_preempts(waiting, t)])
+            for waiting in Tier
+        }
+        self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -59,31 +63,31 @@ class Preemptor:
         `patient`: it has waited long enough to displace less valuable jobs; otherwise only what it always may.
         `long_waited` also admits victims whose last checkpoint is old.
         """
-        always = [tier.rank for tier in Tier if always_preempts(job.tier, tier)]
-        if (job.profile.number, long_waited) in self._hopeless and not always:
+        # Later jobs of the same profile are worth less and find fewer victims left.
+        key = (job.profile.number, job.tier, patient, long_waited)
+        if key in self._hopeless:
             return None
-        rows = self._suitable(job, value if patient else -np.inf, long_waited, always)
-        if not len(rows):
-            return None
+        rows = self._suitable(job, value if patient else -np.inf, long_waited)
         pools = self._state.running.table["pool"][rows]
         for pool in np.flatnonzero(self._state.hosts[job.profile.number]).tolist():
             here = rows[pools == pool]
             eviction = self._by_node(job, pool, here) if len(here) else None
             if eviction is not None:
-                self._loose[list(eviction.rows)] = False
-                self._grown_up[list(eviction.rows)] = False
+                gone = list(eviction.rows)
+                self._grown_up[gone] = False
+                for mask in self._always.values():
+                    mask[gone] = False
                 return eviction
-        if patient and not job.preempted_by:
-            self._hopeless.add((job.profile.number, long_waited))
+        if not job.preempted_by:
+            self._hopeless.add(key)
         return None
 
-    def _suitable(self, job: JobRecord, value: float, long_waited: bool, always: list[int]) -> Ints:
+    def _suitable(self, job: JobRecord, value: float, long_waited: bool) -> Ints:
         """Return running rows that may be stopped for the job, in the order in which they should be."""
         ok = self._grown_up & (self._value < value)
         if not long_waited:
             ok &= ~self._stale
-        if always:
-            ok |= self._loose & np.isin(self._tier, always)
+        ok |= self._always[job.tier]
         rows = np.flatnonzero(ok)
         if job.preempted_by:
             uids = self._state.running.table["uid"][rows].tolist()
