@@ -14,8 +14,9 @@ from batch.model import Node
 RUNNER_PATH = Path(__file__).resolve().with_name("runner.py")
 NOBODY = str(ProcessIdentity(0, 0, ""))
 """The identity of a process that never was."""
-_SECRETS = ("OSTINATO_TOKEN", "RAY_AUTH_TOKEN")
-"""What a job must not inherit from the agent."""
+_NOT_INHERITED = frozenset({"OSTINATO_TOKEN", "RAY_JOB_ID", "RAY_RAYLET_PID"})
+"""What a job must not have from the agent or from Ray: the right to speak for the pool, the place of a worker."""
+_LEAVING: "list[subprocess.Popen[bytes]]" = []
 
 
 class NodeProcesses(Protocol):
@@ -53,7 +54,6 @@ class LocalProcesses:
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._nodes = tuple(nodes)
-        self._starting: list[subprocess.Popen[bytes]] = []
 
     def nodes(self) -> tuple[Node, ...]:
         """See NodeProcesses."""
@@ -69,9 +69,7 @@ class LocalProcesses:
     def start(self, node: str, folder: str, environment: Mapping[str, str]) -> None:
         """See NodeProcesses."""
         self.address(node)
-        # A runner leaves its parent at once, which is then waited for here, so that no zombie stays.
-        self._starting = [process for process in self._starting if process.poll() is None]
-        self._starting.append(start_runner(folder, environment))
+        start_runner(folder, environment)
 
     def living(self, processes: Mapping[str, Sequence[str]]) -> frozenset[str]:
         """See NodeProcesses."""
@@ -83,12 +81,16 @@ class LocalProcesses:
         ProcessIdentity.parse(process).kill_session(mark)
 
 
-def start_runner(folder: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """Start a runner for `folder` on this machine. Raises LaunchError."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+def start_runner(folder: str, environment: Mapping[str, str]) -> None:
+    """Start a runner for `folder` on this machine; called in whatever process is there. Raises LaunchError.
+
+    What is started here leaves at once, and the runner goes on without a parent. Those that have left are waited for by
+    the next call, so that few zombies stay.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     try:
         # Isolated and without site-packages: it starts in half the time, whatever the environment of the job holds.
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(RUNNER_PATH), folder],
             env={**inherited, **environment},
             cwd="/",
@@ -99,3 +101,4 @@ def start_runner(folder: str, environment: Mapping[str, str]) -> "subprocess.Pop
         )
     except OSError as error:
         raise LaunchError(f"{RUNNER_PATH} cannot be started: {error.strerror}") from error
+    _LEAVING[:] = [each for each in (*_LEAVING, process) if each.poll() is None]
