@@ -1,0 +1,136 @@
+"""The thread that decides: follows the journal, asks the scheduler, and makes what it decides durable.
+
+It wakes when events are committed, and by itself once a second for what only time brings. Nothing that it decides
+reaches an agent before it is on disk.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from batch.controller.board import Board
+from batch.errors import ConflictError
+from batch.events import Event, JobEvent, JobPlaced, JobStopping
+from batch.job_queue import ANSWER_TIMEOUT_S, Queue
+from batch.scheduler.actions import Action, Place, Preempt
+from batch.scheduler.decide import decide
+from batch.scheduler.state import SchedulerState
+
+T = TypeVar("T")
+
+_TICK_S = 1.0
+_AFTER_FAILURE_S = 1.0
+_REST = 3.0
+"""The loop rests this many times as long as the last round took, so that a flood of submissions is not paid for with a
+decision each, and the threads that answer requests get their turns."""
+_MAX_REST_S = 0.25
+
+_log = logging.getLogger(__name__)
+
+OnChange = Callable[[set[str], int], None]
+"""Told the pools where a placement changed, and the newest sequence number; from this thread."""
+
+
+class SchedulingLoop:
+    """Owns the scheduler's state. `start` and `stop` by one thread; `ask` by any."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        board: Board,
+        state: SchedulerState,
+        on_change: OnChange,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._queue = queue
+        self._board = board
+        self._state = state
+        self._on_change = on_change
+        self._clock = clock
+        self._heard: deque[tuple[int, Event]] = deque()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="scheduling", daemon=True)
+        self.failure: str | None = None
+        """Why the last round failed; None while all is well."""
+
+    def start(self) -> None:
+        """Begin to decide."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the round it is in."""
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def hear(self, committed: Sequence[tuple[int, Event]]) -> None:
+        """Take events that are committed; the store's thread calls this, in order. Does not block."""
+        self._heard.extend(committed)
+        self._wake.set()
+
+    def ask(self, question: Callable[[SchedulerState, float], T]) -> T:
+        """Return what `question` says about the state as it is now. Blocks while a decision is made: milliseconds."""
+        with self._lock:
+            return question(self._state, self._clock())
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.wait(_TICK_S)
+            self._wake.clear()
+            began_s = time.monotonic()
+            try:
+                self._round()
+                self.failure = None
+            except Exception as error:  # the queue must go on taking jobs, and say what is wrong
+                self.failure = f"{type(error).__name__}: {error}"
+                _log.exception("a round of the scheduler failed; the next one begins in %g s", _AFTER_FAILURE_S)
+                time.sleep(_AFTER_FAILURE_S)
+            time.sleep(min(_MAX_REST_S, _REST * (time.monotonic() - began_s)))
+
+    def _round(self) -> None:
+        self._follow()
+        with self._lock:
+            now_s = self._clock()
+            self._state.advance(now_s)
+            actions = decide(self._state, now_s)
+        if self._act(actions):
+            self._follow()
+
+    def _follow(self) -> None:
+        """Take in what was committed, and wake the agents that it concerns."""
+        uids, seq = set(), 0
+        with self._lock:
+            while self._heard:
+                seq, event = self._heard.popleft()
+                self._state.apply(event)
+                if isinstance(event, JobEvent) and (isinstance(event, JobPlaced) or self._board.has(event.uid)):
+                    uids.add(event.uid)
+        if seq:
+            self._on_change(self._board.refresh(uids), seq)
+
+    def _act(self, actions: Sequence[Action]) -> bool:
+        """Make placements and preemptions durable. What a person has overtaken meanwhile is decided anew."""
+        asked: list[Future[JobPlaced] | Future[JobStopping]] = []
+        for action in actions:
+            if isinstance(action, Place):
+                asked.append(self._queue.place_soon(action.uid, action.pool, action.nodes))
+            elif isinstance(action, Preempt):
+                reason = f"{action.reason} ({action.bill_s:.0f} chip-seconds)"
+                asked.append(
+                    self._queue.stop_soon(
+                        action.uid, then="queued", reason=reason, beneficiary=action.beneficiary
+                    )
+                )
+        for future in asked:
+            try:
+                future.result(ANSWER_TIMEOUT_S)
+            except ConflictError as error:
+                _log.info("overtaken: %s", error)
+        return bool(asked)
