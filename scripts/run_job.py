@@ -35,12 +35,16 @@ def compose_attempt(attempt: TrainAttempt) -> "Composed":
 
 
 def _placed(composed: "Composed", attempt: TrainAttempt) -> "Composed":
-    """Return `composed` where the job's pool has room for it; members of a sweep get names of their own."""
+    """Return `composed` as the job's pool runs it. A run that has no name of its own is named after the job.
+
+    So two jobs of one configuration, and the members of a sweep, are different runs wherever their checkpoints lie.
+    """
     from configs.documents import to_document  # noqa: PLC0415
 
     spec = composed.spec
     name = str(spec.run.name)
-    if attempt.payload.overrides:
+    document = attempt.payload.document
+    if attempt.payload.overrides or (document is not None and document["run"].get("name") is None):
         name = f"{name[: _NAME_LENGTH - len(attempt.job) - 1]}-{attempt.job}"
     code_folders = spec.cluster.code_folders
     if attempt.code_folder:

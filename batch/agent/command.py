@@ -19,7 +19,7 @@ from batch.agent.exits import NOT_STARTED, PEER, ProcessExit, judge
 from batch.agent.job_environment import job_environment
 from batch.agent.json_fields import from_json
 from batch.agent.node_processes import NOBODY, NodeProcesses
-from batch.agent.secret_references import resolve
+from batch.agent.secret_references import resolve, resolved
 from batch.errors import BadRequestError, LaunchError
 from batch.launcher import Ended, Lease, Progress
 
@@ -63,7 +63,7 @@ class CommandLauncher:
         """Start `payload`, in `environment` where it asks for nothing else: for launchers that build on this one."""
         if all((rank_path(lease, rank) / "started.json").exists() for rank in range(len(lease.nodes))):
             return
-        environment = {**environment, **(payload.environment or {}), **resolve(payload.secrets or {})}
+        environment = {**environment, **resolved(payload.environment or {}), **resolve(payload.secrets or {})}
         address = self._processes.address(lease.nodes[0])
         checkpoint = newest_checkpoint(lease)
         run_path(lease).mkdir(parents=True, exist_ok=True)
