@@ -10,19 +10,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from batch import verbs
 from batch.commits import Committer, Listener
 from batch.database import Database
 from batch.errors import StoreError
-from batch.events import Event, JobPlaced, JobStopping, PoolSet, TeamSet
+from batch.events import Event, JobEvent, JobPlaced, JobStopping, PoolSet, TeamSet
 from batch.ledger import Ledger
+from batch.lookup import resolve
 from batch.model import JobSpec, Pool, SweepSpec, Team, Tier
 from batch.queries import Queries
+from batch.recording import record
 from batch.records import Attempt, Job, JobFilter, Sweep, Token
 from batch.replay import replay
 from batch.submissions import prepare_jobs, prepare_sweep
+from batch.tokens import add_token, remove_token
 from batch.writer import Writer
 
 ANSWER_TIMEOUT_S = 60.0
@@ -77,7 +80,7 @@ class Queue:
         and before the calls that made it return. It must return at once and must not call the queue. There is one
         listener; when it raises, the queue stops, for nobody would know what it missed.
         """
-        return self._write(lambda ledger: self._committer.listen(listener, ledger.last_seq))
+        return self._write(lambda ledger: self._committer.listen(listener, ledger))
 
     # Submitting
 
@@ -94,7 +97,7 @@ class Queue:
     def submit_soon(self, specs: Sequence[JobSpec], *, key: str | None = None) -> "Future[list[int]]":
         """As `submit`, but raises at once what can be said without the database, and does not wait."""
         prepared = prepare_jobs(specs, key)
-        return self._writer.ask(prepared.write, len(specs))
+        return self._writer.ask(prepared.write, () if key is None else (key,), len(specs))
 
     def submit_sweep(self, spec: SweepSpec) -> int:
         """Make a sweep and return its uid; when the team has one of equal `spec.key`, that one's.
@@ -117,32 +120,37 @@ class Queue:
         """
         _answer(self.record_soon(*events))
 
-    def record_soon(self, *events: Event) -> "Future[None]":
-        """As `record`, without waiting."""
-        return self._writer.ask(lambda ledger: ledger.record(events), len(events))
+    def record_soon(self, *events: Event) -> "Future[list[Event]]":
+        """As `record`, without waiting; the result is the events with the times that were written."""
+        reads = [event.uid for event in events if isinstance(event, JobEvent)]
+        return self._writer.ask(lambda ledger: record(ledger, events), reads, len(events))
 
     def place_soon(self, uid: int, pool: str, nodes: tuple[str, ...]) -> "Future[JobPlaced]":
         """Place a queued job: draws the attempt's number and its fence. Raises as `record`, by the future."""
-        return self._writer.ask(lambda ledger: verbs.place(ledger, uid, pool, nodes))
+        return self._writer.ask(lambda ledger: verbs.place(ledger, uid, pool, nodes), (uid,))
 
     def stop_soon(
         self, uid: int, *, then: str, reason: str, beneficiary: int | None = None, now: bool = False
     ) -> "Future[JobStopping]":
         """Ask the attempt of a placed job to save and stop. Raises as `record`, by the future."""
-        return self._writer.ask(lambda ledger: verbs.stop(ledger, uid, then, reason, beneficiary, now))
+        asked = {"then": then, "reason": reason, "beneficiary": beneficiary, "now": now}
+        return self._writer.ask(lambda ledger: verbs.stop(ledger, uid, asked), (uid,))
 
     def set_team(self, team: Team) -> None:
         """Make or change a team."""
-        self._write(lambda ledger: ledger.record([TeamSet(time_s=ledger.now_s, team=team)]))
+        self._write(lambda ledger: record(ledger, [TeamSet(time_s=ledger.now_s, team=team)]))
 
     def set_pool(self, pool: Pool) -> None:
         """Make or change a pool."""
-        self._write(lambda ledger: ledger.record([PoolSet(time_s=ledger.now_s, pool=pool)]))
+        self._write(lambda ledger: record(ledger, [PoolSet(time_s=ledger.now_s, pool=pool)]))
 
     # What people ask for. `uid` may be a sweep's: then it is about its members. Each returns the events.
 
     def hold(self, uid: int) -> list[Event]:
-        """Let what waits not start, and what runs save, stop, and wait. Raises ConflictError when it is over or held."""
+        """Let what waits not start; a single job that runs saves, stops, and is held then.
+
+        Raises ConflictError when it is over or held.
+        """
         return self._write(lambda ledger: verbs.hold(ledger, uid))
 
     def release(self, uid: int) -> list[Event]:
@@ -187,7 +195,8 @@ class Queue:
         A whole id comes first, then a name (of several, the one that is not over), then an abbreviation. Raises
         NotFoundError; AmbiguousIdError, which lists what fits.
         """
-        return self._queries.resolve(text)
+        with self._database.read() as connection:
+            return resolve(connection, text)
 
     def job(self, uid: int) -> Job:
         """Return a job, or a member of a sweep. Raises NotFoundError."""
@@ -229,11 +238,11 @@ class Queue:
 
     def add_token(self, token: Token) -> None:
         """Keep a token. Raises ConflictError when it is known."""
-        self._write(lambda ledger: ledger.add_token(token))
+        self._write(lambda ledger: add_token(ledger, token))
 
     def remove_token(self, digest: str) -> None:
         """Forget a token. Raises NotFoundError."""
-        self._write(lambda ledger: ledger.remove_token(digest))
+        self._write(lambda ledger: remove_token(ledger, digest))
 
     def tokens(self) -> list[Token]:
         """Return all tokens, the oldest first."""
@@ -243,7 +252,7 @@ class Queue:
         return _answer(self._writer.ask(plan))
 
 
-def _answer(future: "Future[Any]") -> Any:
+def _answer(future: "Future[T]") -> T:
     try:
         return future.result(ANSWER_TIMEOUT_S)
     except TimeoutError:

@@ -23,7 +23,7 @@ _ABSENT = object()
 
 def to_json(value: Any) -> dict[str, Any]:
     """Return a dataclass instance as an object for `json.dumps`."""
-    return typing.cast("dict[str, Any]", _writer(type(value))(value))
+    return typing.cast("dict[str, Any]", _writer(typing.cast("Any", type(value)))(value))
 
 
 def from_json(cls: type[T], document: Any, where: str) -> T:
@@ -32,7 +32,7 @@ def from_json(cls: type[T], document: Any, where: str) -> T:
     Raises BadRequestError, whose text begins with `where` and the path in the document, for fields that are unknown,
     missing or of another type.
     """
-    return typing.cast("T", _reader(cls)(document, where))
+    return typing.cast("T", _reader(typing.cast("Any", cls))(document, where))
 
 
 @cache

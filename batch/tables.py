@@ -16,6 +16,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -56,7 +57,7 @@ JOBS = Table(
     Column("state", Text, nullable=False),
     Column("changed_s", Float, nullable=False),
     Column("stop_then", Text, nullable=False, server_default=""),
-    Column("stop_now", Boolean, nullable=False, server_default=text("0")),
+    Column("stop_now", Boolean, nullable=False, server_default=false()),
     Column("eligible_s", Float, nullable=False, server_default=text("0")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("fence", BigInteger, nullable=False, server_default=text("0")),
@@ -74,7 +75,7 @@ JOBS = Table(
     Index("jobs_code", "code", unique=True, sqlite_where=text("code IS NOT NULL")),
     Index("jobs_state", "state", "team"),
     Index("jobs_sweep", "sweep", sqlite_where=text("sweep IS NOT NULL")),
-    Index("jobs_name", "name", sqlite_where=text("name <> ''")),
+    Index("jobs_name", "name", sqlite_where=text("name <> '' AND sweep IS NULL")),
 )
 
 SWEEPS = Table(

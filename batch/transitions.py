@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from batch.errors import ConflictError, IllegalMoveError, StaleFenceError
+from batch.errors import BadRequestError, ConflictError, IllegalMoveError, StaleFenceError
 from batch.events import (
     JobAdopted,
     JobChanged,
@@ -104,6 +104,8 @@ def _released(job: Job, event: JobEvent, blocked: bool) -> Job:
 def _changed(job: Job, event: JobChanged, _: bool) -> Job:
     if job.state.is_terminal:
         raise _refuse(job, event, "it is over; requeue it first")
+    if event.max_running is not None and job.sweep is None:
+        raise BadRequestError(f"job {job.id}: max_running = {event.max_running}: only a sweep has that limit")
     names = ("tier", "time_limit_s", "deadline_s")
     changes = {name: value for name in names if (value := getattr(event, name)) is not None}
     return replace(job, spec=replace(job.spec, **changes)) if changes else job

@@ -1,0 +1,122 @@
+"""The journal without what no longer matters: from it a scheduler rebuilds its state after a restart.
+
+Kept are, in order and with their seqs' order and times,
+
+- all events of jobs and sweeps that are not over, of what they depend on, and of jobs whose attempts are among the last
+  `history` that ended, from which durations and the use of each team are learned;
+- of the checkpoints of a job the newest;
+- what was said about teams and pools since the first of these, and the last word on each before.
+
+So a scheduler that applies these stands where one would that had applied the whole journal, but for what it remembers
+of older attempts. The cost is in jobs that are not over, and not in the length of the journal. Specifications come
+without payloads, which schedulers do not read, so that those of many jobs are parsed once for all of them.
+"""
+
+from collections.abc import Iterable, Iterator
+from math import inf
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, not_, select
+
+from batch import rows
+from batch.database import Database
+from batch.events import Event, PoolSet, TeamSet
+from batch.journal import JournalRow, from_row
+from batch.states import JobState
+from batch.tables import ATTEMPTS, DEPENDENCIES, EVENTS, JOBS, SWEEPS
+
+_TERMINAL = [state.text for state in JobState if state.is_terminal]
+_PART = 10_000  # uids in one query
+
+
+def replay(database: Database, history: int) -> Iterator[Event]:
+    """Yield the events that still matter, in order. Raises StoreError."""
+    with database.read() as connection:
+        jobs, sweeps = _not_over(connection)
+        _add_recent(connection, history, jobs, sweeps)
+        _add_dependencies(connection, jobs, sweeps)
+        members = _values(connection, select(JOBS.c.uid), JOBS.c.sweep, sweeps)
+        journal = sorted(_events_of(connection, jobs | sweeps | members))
+        specs = _specs(connection, journal)
+        journal = sorted([*_documents(connection, journal[0].seq if journal else inf), *journal])
+    for row in journal:
+        yield from_row(row, specs.get(row.uid))
+
+
+def _not_over(connection: Connection) -> tuple[set[int], set[int]]:
+    """Return the uids of jobs that belong to no sweep, and of sweeps."""
+    found = connection.execute(select(JOBS.c.uid, JOBS.c.sweep).where(JOBS.c.state.not_in(_TERMINAL))).all()
+    jobs = {uid for uid, sweep in found if sweep is None}
+    sweeps = {sweep for _, sweep in found if sweep is not None}
+    waiting = select(SWEEPS.c.uid).where(SWEEPS.c.state.not_in(_TERMINAL))
+    return jobs, sweeps | set(connection.execute(waiting).scalars())
+
+
+def _add_recent(connection: Connection, history: int, jobs: set[int], sweeps: set[int]) -> None:
+    last = select(ATTEMPTS.c.uid).order_by(ATTEMPTS.c.ended_s.desc()).limit(history)
+    uids = set(connection.execute(last).scalars())
+    jobs |= _values(connection, select(JOBS.c.uid).where(JOBS.c.sweep.is_(None)), JOBS.c.uid, uids)
+    sweeps |= _values(connection, select(JOBS.c.sweep).where(JOBS.c.sweep.is_not(None)), JOBS.c.uid, uids)
+
+
+def _add_dependencies(connection: Connection, jobs: set[int], sweeps: set[int]) -> None:
+    """Add what any of them depends on, and what that depended on, and so on."""
+    new = jobs | sweeps
+    while new:
+        targets = _values(connection, select(DEPENDENCIES.c.on_uid), DEPENDENCIES.c.uid, new)
+        plain = _values(connection, select(JOBS.c.uid).where(JOBS.c.sweep.is_(None)), JOBS.c.uid, targets)
+        whole = _values(connection, select(SWEEPS.c.uid), SWEEPS.c.uid, targets)
+        for uid in targets - plain - whole:  # members; one of them brings the whole sweep
+            found = select(SWEEPS.c.uid).where(SWEEPS.c.first_uid <= uid).order_by(SWEEPS.c.uid.desc()).limit(1)
+            whole.add(connection.execute(found).scalar_one())
+        new = (plain - jobs) | (whole - sweeps)
+        jobs |= plain
+        sweeps |= whole
+
+
+def _events_of(connection: Connection, uids: set[int]) -> Iterator[JournalRow]:
+    later = EVENTS.alias()
+    overtaken = exists().where(later.c.uid == EVENTS.c.uid, later.c.seq > EVENTS.c.seq, later.c.kind == EVENTS.c.kind)
+    matters = not_(and_(EVENTS.c.kind == "JobCheckpointed", overtaken))
+    for part in _parts(sorted(uids)):
+        for row in connection.execute(select(EVENTS).where(EVENTS.c.uid.in_(part), matters)):
+            yield JournalRow(*row)
+
+
+def _specs(connection: Connection, journal: list[JournalRow]) -> dict[int | None, Any]:
+    jobs = [row.uid for row in journal if row.kind == "JobSubmitted"]
+    sweeps = [row.uid for row in journal if row.kind == "SweepSubmitted"]
+    specs: dict[int | None, Any] = {}
+    for part in _parts(jobs):
+        for uid, text in connection.execute(select(JOBS.c.uid, JOBS.c.spec).where(JOBS.c.uid.in_(part))):
+            specs[uid] = rows.spec_without_payload(text)
+    for part in _parts(sweeps):
+        for uid, text in connection.execute(select(SWEEPS.c.uid, SWEEPS.c.spec).where(SWEEPS.c.uid.in_(part))):
+            specs[uid] = rows.sweep_spec(text)
+    return specs
+
+
+def _documents(connection: Connection, first_seq: float) -> Iterator[JournalRow]:
+    """Yield what was said of teams and pools from `first_seq` on, and the last word on each before."""
+    before: dict[str, JournalRow] = {}
+    for found in connection.execute(select(EVENTS).where(EVENTS.c.uid.is_(None)).order_by(EVENTS.c.seq)):
+        row = JournalRow(*found)
+        if row.seq > first_seq:
+            yield row
+            continue
+        event = from_row(row)
+        assert isinstance(event, TeamSet | PoolSet), "only these are about no job"
+        before[event.team.name if isinstance(event, TeamSet) else f"pool {event.pool.name}"] = row
+    yield from before.values()
+
+
+def _values(connection: Connection, query: Select[Any], column: ColumnElement[Any], among: Iterable[int]) -> set[int]:
+    """Return the values that `query` selects where `column` is `among` these."""
+    return {
+        value for part in _parts(sorted(among)) for value in connection.execute(query.where(column.in_(part))).scalars()
+    }
+
+
+def _parts(uids: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(uids), _PART):
+        yield uids[start : start + _PART]
