@@ -1,5 +1,6 @@
 """Where processes can be started: the protocol, and the machine that the agent itself runs on."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,8 @@ NOBODY = str(ProcessIdentity(0, 0, ""))
 """The identity of a process that never was."""
 _NOT_INHERITED = frozenset({"OSTINATO_TOKEN", "RAY_JOB_ID", "RAY_RAYLET_PID"})
 """What a job must not have from the agent or from Ray: the right to speak for the pool, the place of a worker."""
-_LEAVING: "list[subprocess.Popen[bytes]]" = []
+_NURSERY: "list[subprocess.Popen[bytes]]" = []
+"""The process that forks the runners of this process, once there is one."""
 
 
 class NodeProcesses(Protocol):
@@ -82,23 +84,36 @@ class LocalProcesses:
 
 
 def start_runner(folder: str, environment: Mapping[str, str]) -> None:
-    """Start a runner for `folder` on this machine; called in whatever process is there. Raises LaunchError.
-
-    What is started here leaves at once, and the runner goes on without a parent. Those that have left are waited for by
-    the next call, so that few zombies stay.
-    """
+    """Start a runner for `folder` on this machine; called in whatever process is there. Raises LaunchError."""
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    body = json.dumps([folder, {**inherited, **environment}]).encode()
+    message = len(body).to_bytes(4, "big") + body
     try:
-        # Isolated and without site-packages: it starts in half the time, whatever the environment of the job holds.
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(RUNNER_PATH), folder],
-            env={**inherited, **environment},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise LaunchError(f"{RUNNER_PATH} cannot be started: {error.strerror}") from error
-    _LEAVING[:] = [each for each in (*_LEAVING, process) if each.poll() is None]
+        _write(message)
+    except OSError:  # somebody has killed the nursery: once more, with a new one
+        _NURSERY.clear()
+        try:
+            _write(message)
+        except OSError as error:
+            raise LaunchError(f"{RUNNER_PATH} cannot be started: {error.strerror}") from error
+
+
+def _write(message: bytes) -> None:
+    if not _NURSERY or _NURSERY[0].poll() is not None:
+        _NURSERY[:] = [_new_nursery()]
+    pipe = _NURSERY[0].stdin
+    assert pipe is not None
+    pipe.write(message)
+    pipe.flush()
+
+
+def _new_nursery() -> "subprocess.Popen[bytes]":
+    # Isolated and without site-packages: it starts in half the time, whatever the environment holds.
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(RUNNER_PATH)],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
