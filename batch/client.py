@@ -10,15 +10,15 @@ several threads at once. Errors are those of batch/errors.py, as the controller 
 
 import contextlib
 import json
-import secrets
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from batch.error_replies import error_from
 from batch.errors import BadRequestError, ControllerError, ControllerUnreachable
+from batch.http_connection import Answer, HttpConnection
 from batch.state_folder import Address, find_controller
 
 JobJson = dict[str, Any]
@@ -35,8 +35,7 @@ class Client:
 
     def __init__(self, address: Address | None = None, *, timeout_s: float = _TIMEOUT_S) -> None:
         self.address = address or find_controller()
-        self._timeout_s = timeout_s
-        self._connection: HTTPConnection | None = None
+        self._connection = self._new_connection(timeout_s)
 
     def __enter__(self) -> "Client":
         return self
@@ -46,9 +45,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._connection.close()
 
     # Jobs and sweeps
 
@@ -58,7 +55,7 @@ class Client:
         A call that is repeated with the same `key` makes nothing new; without one, a key is drawn for this call, so
         that an acknowledgement lost on the way cannot make the jobs twice.
         """
-        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
+        headers = {"Idempotency-Key": key or os.urandom(16).hex()}
         return cast("list[JobJson]", self._call("POST", "/v1/jobs", list(jobs), headers=headers)["jobs"])
 
     def submit_sweep(self, sweep: Mapping[str, Any]) -> JobJson:
@@ -142,13 +139,12 @@ class Client:
     def follow_events(self, *, after: int | None = None) -> Iterator[JobJson]:
         """Yield events as they are committed, from now on or after a sequence number. Never ends by itself."""
         path = "/v1/events?" + urlencode({"stream": "true", **({} if after is None else {"after": after})})
-        connection = self._open(_STREAM_TIMEOUT_S)
+        connection = self._new_connection(_STREAM_TIMEOUT_S)
         with contextlib.closing(connection), self._reached():
-            connection.request("GET", path, headers=self._headers({"Accept": "text/event-stream"}))
-            answer = connection.getresponse()
-            if answer.status >= 400:
-                raise _error(answer, answer.read())
-            for line in answer:
+            status, lines = connection.lines(path, self._headers({"Accept": "text/event-stream"}))
+            if status >= 400:
+                _raise(status, b"\n".join(lines))
+            for line in lines:
                 if line.startswith(b"data:"):
                     yield json.loads(line[5:])
         raise ControllerUnreachable(f"the controller at {self.address.url} closed the stream: it stopped, or restarts")
@@ -181,8 +177,8 @@ class Client:
 
     def get_code(self, code: str) -> bytes:
         """Return a packed working folder."""
-        status, body, _ = self._exchange("GET", f"/v1/code/{quote(code, safe='')}", None, {})
-        return body if status < 400 else _raise(status, body)
+        answer = self._exchange("GET", f"/v1/code/{quote(code, safe='')}", None, {})
+        return answer.body if answer.status < 400 else _raise(answer.status, answer.body)
 
     def sync(self, pool: str, request: Mapping[str, Any]) -> JobJson:
         """Tell the controller what the agent of `pool` has; return what it should do. Held for its `wait_s`."""
@@ -202,41 +198,35 @@ class Client:
         wanted = {key: value for key, value in (query or {}).items() if value is not None}
         if wanted:
             path += "?" + urlencode(wanted, doseq=True)
-        status, answer, kind = self._exchange(method, path, body, headers or {})
-        if status >= 400:
-            _raise(status, answer)
+        answer = self._exchange(method, path, body, headers or {})
+        if answer.status >= 400:
+            _raise(answer.status, answer.body)
+        kind = answer.headers.get("content-type", "nothing")
         if "json" not in kind:
-            raise ControllerError(f"{self.address.url} answers with {kind or 'nothing'}: no controller of ours")
-        return json.loads(answer)
+            raise ControllerError(f"{self.address.url} answers with {kind}: no controller of ours")
+        return json.loads(answer.body)
 
-    def _exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
+    def _exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        repeatable = method in {"GET", "PUT", "DELETE"} or "Idempotency-Key" in headers
+        sent = self._headers(headers)
+        was_open = self._connection.is_open
         with self._reached():
             try:
-                return self._once(method, path, data, headers)
-            except (HTTPException, ConnectionError):
+                return self._connection.request(method, path, data, sent)
+            except OSError:
                 self.close()
-                # A connection that was kept open may have been closed by a controller that has restarted since.
-                if not repeatable:
+                # A connection that was kept open may have been closed by a controller that has restarted since. What
+                # is said twice must mean the same.
+                if not was_open or (method == "POST" and "Idempotency-Key" not in sent):
                     raise
-            return self._once(method, path, data, headers)
+            return self._connection.request(method, path, data, sent)
 
-    def _once(
-        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[int, bytes, str]:
-        if self._connection is None:
-            self._connection = self._open(self._timeout_s)
-        self._connection.request(method, path, data, self._headers(headers))
-        answer = self._connection.getresponse()
-        return answer.status, answer.read(), answer.getheader("Content-Type", "")
-
-    def _open(self, timeout_s: float) -> HTTPConnection:
+    def _new_connection(self, timeout_s: float) -> HttpConnection:
         parts = urlsplit(self.address.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise BadRequestError(f"the controller's address {self.address.url!r} is no URL: write http://HOST:PORT")
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        return kind(parts.hostname, parts.port, timeout=timeout_s)
+        tls = parts.scheme == "https"
+        return HttpConnection(parts.hostname, parts.port or (443 if tls else 80), tls=tls, timeout_s=timeout_s)
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         headers = {"Content-Type": "application/json", **more}
@@ -248,7 +238,7 @@ class Client:
     def _reached(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, HTTPException) as error:
+        except (OSError, ValueError) as error:
             self.close()
             raise ControllerUnreachable(
                 f"no controller answers at {self.address.url} ({error or type(error).__name__}): "
@@ -261,14 +251,7 @@ def _job(job: str, what: str = "") -> str:
     return f"{path}/{what}" if what else path
 
 
-def _error(answer: HTTPResponse, body: bytes) -> Exception:
-    try:
-        return error_from(answer.status, json.loads(body))
-    except ValueError:
-        return error_from(answer.status, None)
-
-
-def _raise(status: int, body: bytes) -> Any:
+def _raise(status: int, body: bytes) -> NoReturn:
     try:
         said = json.loads(body)
     except ValueError:

@@ -89,7 +89,9 @@ class StateFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            raise ControllerError(f"{self.record_path} is damaged ({error}): remove it; `ostinato up` makes it") from error
+            raise ControllerError(
+                f"{self.record_path} is damaged ({error}): remove it; `ostinato up` makes it anew"
+            ) from error
 
     def write_record(self, record: ControllerRecord) -> None:
         """Write the record, whole or not at all."""

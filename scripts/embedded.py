@@ -1,4 +1,4 @@
-"""Starts and ends the controller of a user, and the agent that runs its jobs on this machine, as processes of their own."""
+"""Starts and ends a user's own controller, and the agent that runs its jobs on this machine, as processes."""
 
 import fcntl
 import os
@@ -44,8 +44,10 @@ def start_controller(
             record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
         if with_agent and _living(_agent_pid_path(folder), "scripts.cli") is None:
             agent = _spawn(
-                ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
-                + ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")],
+                [
+                    "-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL,
+                    "--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent"),
+                ],  # fmt: skip
                 folder.logs_path / "agent.log",
             )
             folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
@@ -104,7 +106,8 @@ def _started(process: "subprocess.Popen[bytes]", folder: StateFolder) -> Control
     ended = f"ended with {process.returncode}" if process.poll() is not None else f"silent for {_START_TIMEOUT_S:g} s"
     log = folder.logs_path / "controller.log"
     lines = log.read_text(errors="replace").splitlines()
-    raise ControllerError(f"the controller did not start ({ended}): {lines[-1] if lines else ''}\nall of it is in {log}")
+    said = lines[-1] if lines else "it said nothing"
+    raise ControllerError(f"the controller did not start ({ended}): {said}\nall of it is in {log}")
 
 
 def _answers(record: ControllerRecord) -> bool:

@@ -37,7 +37,7 @@ class _Agent:
     name: str = ""
     heard_s: float = field(default_factory=time.monotonic)
     statuses: tuple[AttemptStatus, ...] = ()
-    answered: Orders = Orders()
+    answered: Orders = field(default_factory=Orders)
     lock: threading.Lock = field(default_factory=threading.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     log_requests: dict[str, tuple[LogRequest, "asyncio.Future[LogChunk]"]] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class AgentDesk:
         """Return a piece of a log from the agent of `pool`. Raises ControllerError when it does not answer in 10 s."""
         agent = self._agents.get(pool)
         if agent is None or self.silent_s(pool) > SILENT_AFTER_S:
-            raise ControllerError(f"the agent of pool {pool!r} is silent, and has the logs: `ostinato pool ls` shows it")
+            raise ControllerError(f"the agent of pool {pool!r} is silent, and has the logs; see `ostinato pool ls`")
         answer: asyncio.Future[LogChunk] = asyncio.get_running_loop().create_future()
         agent.log_requests[request.key] = (request, answer)
         agent.bell.set()

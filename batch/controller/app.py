@@ -58,7 +58,7 @@ def create_app(service: Service) -> FastAPI:
 
 
 class BodyLimit:
-    """Refuses bodies that are too large before they are read: 8 MiB, and what a code bundle may have for one of those."""
+    """Refuses bodies that are too large before they are read: above 8 MiB, or above what a code bundle may have."""
 
     def __init__(self, app: _App) -> None:
         self._app = app

@@ -36,7 +36,8 @@ def parse_body(body: bytes) -> Any:
 def jobs_from_json(raw: Any, resolve: Resolve, who: Principal) -> list[JobSpec]:
     """Return the jobs of `POST /v1/jobs`: a list, one object for each, as jobs of whoever sends it.
 
-    Raises NotAllowedError for another team than the token's, BadRequestError that names the place in the request, and what `resolve` raises.
+    Raises NotAllowedError for another team than the token's, BadRequestError that names the place in the request, and
+    what `resolve` raises.
     """
     if not isinstance(raw, list) or not raw:
         raise BadRequestError("the body must be a list of jobs, with one at least")

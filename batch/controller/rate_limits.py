@@ -46,7 +46,7 @@ class RateLimits:
         if left < 1.0:
             self._buckets[name] = (left, now_s)
             error = LimitError(
-                f"token {name!r} sends more than {rate.per_s:g} requests a second: wait, or send many jobs in one request"
+                f"token {name!r} sends more than {rate.per_s:g} requests a second: wait, or send many jobs in one"
             )
             error.retry_after_s = (1.0 - left) / rate.per_s
             raise error

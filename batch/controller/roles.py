@@ -59,7 +59,9 @@ class Principal:
         """Raise NotAllowedError unless the role has the right."""
         if self.role not in RIGHTS[right]:
             allowed = ", ".join(sorted(role.value for role in RIGHTS[right]))
-            raise NotAllowedError(f"token {self.name!r} is of role {self.role.value}, which may not {right.value}: {allowed} may")
+            raise NotAllowedError(
+                f"token {self.name!r} is of role {self.role.value}, which may not {right.value}: {allowed} may"
+            )
 
     def check_team(self, team: str) -> None:
         """Raise NotAllowedError unless the token is good for `team`."""

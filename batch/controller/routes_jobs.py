@@ -35,7 +35,7 @@ _Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 @router.get("/jobs", responses={200: {"model": list[JobRow]}})
-def list_jobs(
+def list_jobs(  # noqa: PLR0913 - the filters of one query
     service: ServiceOf,
     _: Reader,
     state: _States = None,
@@ -83,7 +83,8 @@ def get_why(job: str, service: ServiceOf, _: Reader) -> JSONResponse:
     found = service.queue.job(service.queue.resolve(job))
     answer: dict[str, Any] = {"id": found.id, "uid": found.uid, "state": found.state.text}
     if not found.state.is_placed and not found.state.is_terminal:
-        answer["why"] = asdict(service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s)))
+        said = service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s))
+        answer["why"] = {**asdict(said), "ahead": [service.queue.job(uid).id for uid in said.ahead]}
     else:
         answer["job"] = job_row(found)
     return JSONResponse(answer)
@@ -109,7 +110,7 @@ async def get_log(
     job: str,
     service: ServiceOf,
     who: Reader,
-    rank: Annotated[int, Query(ge=0)] = 0,
+    rank: Annotated[int, Query(ge=-1, description="-1: what drives the ranks")] = 0,
     offset: int = 0,
     attempt: Annotated[int | None, Query(ge=1)] = None,
 ) -> JSONResponse:

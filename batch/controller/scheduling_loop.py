@@ -16,9 +16,7 @@ from batch.controller.board import Board
 from batch.errors import ConflictError
 from batch.events import Event, JobEvent, JobPlaced, JobStopping
 from batch.job_queue import ANSWER_TIMEOUT_S, Queue
-from batch.scheduler.actions import Action, Place, Preempt
-from batch.scheduler.decide import decide
-from batch.scheduler.state import SchedulerState
+from batch.scheduler import Action, Place, Preempt, SchedulerState, decide
 
 T = TypeVar("T")
 
@@ -88,7 +86,7 @@ class SchedulingLoop:
             try:
                 self._round()
                 self.failure = None
-            except Exception as error:  # the queue must go on taking jobs, and say what is wrong
+            except Exception as error:  # noqa: BLE001 - the queue must go on taking jobs, and say what is wrong
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("a round of the scheduler failed; the next one begins in %g s", _AFTER_FAILURE_S)
                 time.sleep(_AFTER_FAILURE_S)
@@ -98,8 +96,7 @@ class SchedulingLoop:
         self._follow()
         with self._lock:
             now_s = self._clock()
-            self._state.advance(now_s)
-            actions = decide(self._state, now_s)
+            actions = decide(self._state, now_s, explain=False)
         if self._act(actions):
             self._follow()
 

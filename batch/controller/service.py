@@ -72,7 +72,10 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Rebuild what is known from the journal, and begin to schedule. What ran goes on: agents tell in their next sync."""
+        """Rebuild what is known from the journal, and begin to schedule.
+
+        What ran goes on: agents say what they have in their next sync.
+        """
         self._event_loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._rebuild)
         self.scheduling.start()
@@ -154,7 +157,7 @@ class Service:
             await asyncio.sleep(_SILENCE_CHECK_S)
             try:
                 await asyncio.to_thread(self._record_silences)
-            except Exception:
+            except Exception:  # noqa: BLE001 - an agent that is not looked for is no reason to stop the queue
                 _log.exception("looking for silent agents failed; it is tried again in %g s", _SILENCE_CHECK_S)
 
     def _record_silences(self) -> None:

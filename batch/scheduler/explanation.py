@@ -30,9 +30,9 @@ class Alternative:
 class Why:
     """The answer to `ostinato why`. Chips are of the job's kind; times are epoch seconds.
 
-    `place` and `team_place` count from 1 among the jobs that may start; 0 if the job may not. `ahead` has the first jobs
-    of the buckets that come before it, `ahead_chips` what all before it want. `start_p50_s` and `start_p90_s` assume that
-    what runs ends as jobs of its kind do, and that nobody more urgent comes; None if it cannot be said.
+    `place` and `team_place` count from 1 among the jobs that may start; 0 if the job may not. `ahead` has the first
+    jobs of the buckets that come before it, `ahead_chips` what all before it want. `start_p50_s` and `start_p90_s`
+    assume that what runs ends as jobs of its kind do, and that nobody more urgent comes; None if it cannot be said.
     """
 
     uid: int

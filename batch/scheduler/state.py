@@ -89,7 +89,7 @@ class SchedulerState:
         """Say which pools take new jobs of a profile and could hold one if they were empty: [profiles, pools]."""
         profiles = self.roster.profiles
         if len(self._hosts) < len(profiles):
-            known = self._hosts.reshape(-1, len(self.pools))
+            known = self._hosts.reshape(len(self._hosts), len(self.pools))
             more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(known) :]]
             self._hosts = np.concatenate([known, np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))])
         return self._hosts

@@ -1,5 +1,6 @@
 """The command `ostinato`: which commands there are, and how every call ends."""
 
+import gc
 import sys
 import traceback
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ def run(words: Sequence[str]) -> int:
     as_json = wants_json(words)
     try:
         call = plain_call(words)
+        gc.enable()  # `main` has switched it off while we are imported
         code = call() if call else app(args=words, prog_name="ostinato", standalone_mode=False)
     except TyperException as error:
         return _usage(error, as_json=as_json)

@@ -18,7 +18,7 @@ def up(
     *,
     host: Annotated[str, typer.Option(help="address to serve at; beyond this machine only with tokens")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: 8733 if it is free, else any")] = 0,
-    db: Annotated[str | None, typer.Option(help="database; left out: queue.db in $OSTINATO_HOME or ~/.ostinato")] = None,
+    db: Annotated[str | None, typer.Option(help="database [queue.db in $OSTINATO_HOME or ~/.ostinato]")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="return once it serves")] = False,
     no_agent: Annotated[bool, typer.Option("--no-agent", help="run no jobs on this machine")] = False,
     output: OutputOption = OutputFormat.TEXT,

@@ -43,7 +43,7 @@ def events(
 
 def _words(event: dict[str, Any]) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time_s"]))
-    facts = " ".join(f"{name}={_text(event[name])}" for name in _SHOWN_FIELDS if event.get(name) not in {None, ""})
+    facts = " ".join(f"{name}={_text(event[name])}" for name in _SHOWN_FIELDS if event.get(name))
     about = event.get("id") or event.get("team", event.get("pool", {})).get("name", "")
     return f"{event['seq']:>8} {moment} {event['event']:<16} {about:<8} {facts}".rstrip()
 

@@ -41,7 +41,7 @@ def set_(
     *,
     tier: Annotated[str | None, typer.Option(help="interactive, standard or flex")] = None,
     time_limit: Annotated[str | None, typer.Option("--time", help="longest an attempt may run, such as 6h")] = None,
-    deadline: Annotated[str | None, typer.Option(help="when it should be done: 2026-12-01T08:00, or 12h from now")] = None,
+    deadline: Annotated[str | None, typer.Option(help="when to be done: 2026-12-01T08:00, or 12h from now")] = None,
     max_running: Annotated[int | None, typer.Option(help="members of a sweep that run at once")] = None,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:

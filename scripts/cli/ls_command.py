@@ -13,7 +13,7 @@ _COLUMNS = ("job", "name", "state", "team", "tier", "chips", "for", "place")
 _WIDE = ("user", "kind", "recipe", "attempt", "step", "submitted", "exit", "message")
 
 
-def ls(
+def ls(  # noqa: PLR0913 - the options of one command line
     *,
     mine: Annotated[bool, typer.Option("--mine", help="only your own")] = False,
     team: Annotated[str | None, typer.Option(help="only this team's")] = None,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDE = 1000
+_FIGURE = re.compile(r"\d[\d.,:e+-]*(?: |$)")
 
 
 class OutputFormat(StrEnum):
@@ -57,8 +59,8 @@ def say(text: str) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table: columns of figures to the right, nothing cut off."""
     cells = [[_cell(value) for value in row] for row in rows]
-    figures = [bool(cells) and all(row[at][:1].isdigit() or row[at] == "-" for row in cells) for at in range(len(columns))]
-    widths = [max(len(column), *(len(row[at]) for row in cells), 0) for at, column in enumerate(columns)]
+    figures = [bool(cells) and all(map(_is_figure, each)) for each in zip(*cells, strict=True)] or [False] * len(columns)
+    widths = [max(len(row[at]) for row in (columns, *cells)) for at in range(len(columns))]
     is_plain = all(cell.isascii() and cell.isprintable() for row in cells for cell in row)
     if not is_plain or (sys.stdout.isatty() and sum(widths) + 3 * len(widths) > get_terminal_size().columns):
         _print_folded(columns, cells, figures)
@@ -124,6 +126,11 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def _is_figure(cell: str) -> bool:
+    """`12`, `1.5 MiB`, `1:02:03` and `-` are; `3gm8sce`, which is an id, is not."""
+    return cell == "-" or _FIGURE.match(cell) is not None
 
 
 def _finite(value: Any) -> Any:

@@ -56,7 +56,7 @@ def sweep(  # noqa: PLR0913 - the options of one command line
     if output is OutputFormat.JSON:
         print_json(made)
     else:
-        say(f"sweep {made['id']} has {plural(made['members'], 'member')}; `ostinato sweep show {made['id']}` follows it")
+        say(f"sweep {made['id']} of {plural(made['members'], 'member')}; `ostinato sweep show {made['id']}` shows it")
     return ExitCode.OK
 
 
@@ -71,6 +71,9 @@ def sweep_json(overrides: list[str], asked: Asked) -> dict[str, Any]:
         for value in {*values[1:_COMPOSED], values[-1]}:
             train_job([*fixed, *firsts, f"{key}={value}"])
     template = train_job([*fixed, *(f"{key}={values[0]}" for key, values in axes)])
+    if any("." not in key for key, _ in axes):
+        # A group as an axis changes what the document is made of, so members are composed from overrides.
+        template["payload"] = {"base": fixed}
     template |= common(asked)
     template["shape"] = {**template["shape"], **shape_of(asked, None)}
     return {"template": template, "axes": [[key, list(values)] for key, values in axes]}

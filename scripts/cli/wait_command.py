@@ -45,5 +45,6 @@ def _wait(client: Client, job: str, deadline_s: float | None) -> dict[str, Any]:
 
 
 def _words(job: dict[str, Any]) -> str:
-    reason = f" ({job['cause'] or ''}{': ' if job['message'] else ''}{job['message']})" if job["state"] == "failed" else ""
-    return f"{job['id']} {job['name']} {job['state']}{reason}".replace("  ", " ")
+    reason = ": ".join(text for text in (job["cause"], job["message"]) if text)
+    failure = f" ({reason})" if job["state"] == "failed" and reason else ""
+    return " ".join(text for text in (job["id"], job["name"], job["state"]) if text) + failure
