@@ -7,42 +7,17 @@ on with the next attempt). Where the run got to is found in its checkpoints.
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch.agent.json_fields import from_json
+from scripts.train_payload import TrainAttempt
 
 if TYPE_CHECKING:
     from configs.compose import Composed
 
 _NAME_LENGTH = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainPayload:
-    """What a job of kind `train` says: a resolved configuration, or overrides to compose one from (`base`).
-
-    `overrides` come on top: those of a member of a sweep. `config_dirs` lie below the code that was submitted.
-    """
-
-    document: Mapping[str, Any] | None = None
-    base: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
-    config_dirs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainAttempt:
-    """One attempt, as the launcher writes it down. `folder` holds the job's run; `cluster` is where its pool trains."""
-
-    payload: TrainPayload
-    job: str
-    lease: int
-    folder: str
-    cluster: str = "local"
-    code_folder: str | None = None
 
 
 def compose_attempt(attempt: TrainAttempt) -> "Composed":
@@ -60,12 +35,16 @@ def compose_attempt(attempt: TrainAttempt) -> "Composed":
 
 
 def _placed(composed: "Composed", attempt: TrainAttempt) -> "Composed":
-    """Return `composed` where the job's pool has room for it; members of a sweep get names of their own."""
+    """Return `composed` as the job's pool runs it. A run that has no name of its own is named after the job.
+
+    So two jobs of one configuration, and the members of a sweep, are different runs wherever their checkpoints lie.
+    """
     from configs.documents import to_document  # noqa: PLC0415
 
     spec = composed.spec
     name = str(spec.run.name)
-    if attempt.payload.overrides:
+    document = attempt.payload.document
+    if attempt.payload.overrides or (document is not None and document["run"].get("name") is None):
         name = f"{name[: _NAME_LENGTH - len(attempt.job) - 1]}-{attempt.job}"
     code_folders = spec.cluster.code_folders
     if attempt.code_folder:

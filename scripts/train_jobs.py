@@ -12,7 +12,7 @@ from batch.agent.json_fields import from_json, to_json
 from batch.errors import BadRequestError, LaunchError
 from batch.launcher import Ended, Lease, Progress
 from batch.model import Cause
-from scripts.run_job import TrainAttempt, TrainPayload
+from scripts.train_payload import TrainAttempt, TrainPayload
 from trainer.errors import RunFolderError
 from trainer.events import read_events
 from trainer.failures import Cause as TrainerCause

@@ -33,6 +33,15 @@ def serve(path: Path, url: str) -> None:
     agent.run()
 
 
+def kill_jobs(folder: Path) -> None:
+    """Kill what the jobs of the agent in `folder` have left behind, and nothing else."""
+    for path in folder.glob("jobs/*/attempts/*/rank-*/started.json"):
+        process = str((read_json(path) or {})["process"])
+        if process != NOBODY:
+            mark = f"OSTINATO_CHECKPOINT_FILE={path.parent.parent / 'checkpoint.json'}"
+            ProcessIdentity.parse(process).kill_session(mark)
+
+
 class AgentProcess:
     """An agent process that can be killed and started again on the same folder."""
 
@@ -56,11 +65,7 @@ class AgentProcess:
 
     def kill_jobs(self) -> None:
         """Kill what its jobs have left behind, and nothing else."""
-        for path in self.folder.glob("jobs/*/attempts/*/rank-*/started.json"):
-            process = str((read_json(path) or {})["process"])
-            if process != NOBODY:
-                mark = f"OSTINATO_CHECKPOINT_FILE={path.parent.parent / 'checkpoint.json'}"
-                ProcessIdentity.parse(process).kill_session(mark)
+        kill_jobs(self.folder)
 
     def has_left(self) -> bool:
         """Return whether it ended by itself."""

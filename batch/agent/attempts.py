@@ -22,8 +22,9 @@ from batch.launcher import Ended, Launcher, Lease, Progress
 from batch.model import Cause, Node
 
 _LOG = logging.getLogger(__name__)
-_FASTEST_LOOK_S = 0.02
+_FASTEST_LOOK_S = 0.01
 _SLOWEST_LOOK_S = 1.0
+_FEWEST_STARTS = 2
 _LOOK_PER_AGE = 0.05
 """An attempt is looked at more rarely the longer it runs: noticing its end costs 5 % of its duration at most."""
 
@@ -44,7 +45,7 @@ class _Room:
             return False
         # More processes that import their libraries at once only make one another slow, and time out.
         here = [self.nodes[name] for name in grant.nodes if name in self.nodes]
-        return all(self.starting[node.name] < max(1, node.cpus // 2) for node in here)
+        return all(self.starting[node.name] < max(_FEWEST_STARTS, node.cpus // 2) for node in here)
 
 
 @dataclass(slots=True)

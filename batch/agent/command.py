@@ -19,10 +19,12 @@ from batch.agent.exits import NOT_STARTED, PEER, ProcessExit, judge
 from batch.agent.job_environment import job_environment
 from batch.agent.json_fields import from_json
 from batch.agent.node_processes import NOBODY, NodeProcesses
-from batch.agent.secret_references import resolve
+from batch.agent.secret_references import resolve, resolved
 from batch.errors import BadRequestError, LaunchError
 from batch.launcher import Ended, Lease, Progress
 
+_LIVING_EVERY_S = 1.0
+"""A runner all but never dies, and on a cluster asking costs a call to its node."""
 _START_TIMEOUT_S = 120.0
 """How long a runner may take to read its order: a machine under heavy load, a file system far away."""
 
@@ -49,6 +51,8 @@ class CommandLauncher:
 
     def __init__(self, processes: NodeProcesses) -> None:
         self._processes = processes
+        self._looked_s: dict[tuple[int, int], float] = {}
+        """When it was last asked whether the runners of an attempt live."""
 
     def start(self, lease: Lease) -> None:
         """See Launcher. Starts what is not started yet: an attempt is run once, however often this is called."""
@@ -63,7 +67,7 @@ class CommandLauncher:
         """Start `payload`, in `environment` where it asks for nothing else: for launchers that build on this one."""
         if all((rank_path(lease, rank) / "started.json").exists() for rank in range(len(lease.nodes))):
             return
-        environment = {**environment, **(payload.environment or {}), **resolve(payload.secrets or {})}
+        environment = {**environment, **resolved(payload.environment or {}), **resolve(payload.secrets or {})}
         address = self._processes.address(lease.nodes[0])
         checkpoint = newest_checkpoint(lease)
         run_path(lease).mkdir(parents=True, exist_ok=True)
@@ -89,7 +93,10 @@ class CommandLauncher:
         if any(each is not None and each.code != 0 for each in exits):
             self._stop(lease, exits, now=False, why=PEER)
         ended = [each for each in exits if each is not None]
-        return judge(ended) if len(ended) == len(lease.nodes) else None
+        if len(ended) < len(lease.nodes):
+            return None
+        self._looked_s.pop((lease.uid, lease.attempt), None)
+        return judge(ended)
 
     def progress(self, lease: Lease) -> Progress:
         """See Launcher."""
@@ -114,11 +121,7 @@ class CommandLauncher:
         """Return how each process ended, None where it runs or has not begun; tidies up after runners that died."""
         exits = [process_exit(lease, rank) for rank in range(len(lease.nodes))]
         runners = {rank: self._runner(lease, rank) for rank, each in enumerate(exits) if each is None}
-        by_node: dict[str, list[str]] = {}
-        for rank, runner in runners.items():
-            if runner is not None:
-                by_node.setdefault(lease.nodes[rank], []).append(runner)
-        living = self._processes.living(by_node) if by_node else frozenset()
+        living = self._living(lease, {rank: each for rank, each in runners.items() if each is not None})
         for rank, runner in runners.items():
             if runner is None:
                 exits[rank] = _close_unstarted(lease, rank)
@@ -126,6 +129,17 @@ class CommandLauncher:
                 # Between our two looks it may have ended regularly.
                 exits[rank] = process_exit(lease, rank) or self._gone(lease, rank, runner)
         return exits
+
+    def _living(self, lease: Lease, runners: Mapping[int, str]) -> frozenset[str]:
+        """Return which runners live; all, as long as the last look at them was a moment ago."""
+        key, now_s = (lease.uid, lease.attempt), time.monotonic()
+        if now_s - self._looked_s.setdefault(key, now_s) < _LIVING_EVERY_S or not runners:
+            return frozenset(runners.values())
+        self._looked_s[key] = now_s
+        by_node: dict[str, list[str]] = {}
+        for rank, runner in runners.items():
+            by_node.setdefault(lease.nodes[rank], []).append(runner)
+        return self._processes.living(by_node)
 
     def _runner(self, lease: Lease, rank: int) -> str | None:
         started = read_json(rank_path(lease, rank) / "started.json")

@@ -1,5 +1,6 @@
 """Where processes can be started: the protocol, and the machine that the agent itself runs on."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from batch.model import Node
 RUNNER_PATH = Path(__file__).resolve().with_name("runner.py")
 NOBODY = str(ProcessIdentity(0, 0, ""))
 """The identity of a process that never was."""
-_SECRETS = ("OSTINATO_TOKEN", "RAY_AUTH_TOKEN")
-"""What a job must not inherit from the agent."""
+_NOT_INHERITED = frozenset({"OSTINATO_TOKEN", "RAY_JOB_ID", "RAY_RAYLET_PID"})
+"""What a job must not have from the agent or from Ray: the right to speak for the pool, the place of a worker."""
+_NURSERY: "list[subprocess.Popen[bytes]]" = []
+"""The process that forks the runners of this process, once there is one."""
 
 
 class NodeProcesses(Protocol):
@@ -53,7 +56,6 @@ class LocalProcesses:
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._nodes = tuple(nodes)
-        self._starting: list[subprocess.Popen[bytes]] = []
 
     def nodes(self) -> tuple[Node, ...]:
         """See NodeProcesses."""
@@ -69,9 +71,7 @@ class LocalProcesses:
     def start(self, node: str, folder: str, environment: Mapping[str, str]) -> None:
         """See NodeProcesses."""
         self.address(node)
-        # A runner leaves its parent at once, which is then waited for here, so that no zombie stays.
-        self._starting = [process for process in self._starting if process.poll() is None]
-        self._starting.append(start_runner(folder, environment))
+        start_runner(folder, environment)
 
     def living(self, processes: Mapping[str, Sequence[str]]) -> frozenset[str]:
         """See NodeProcesses."""
@@ -83,19 +83,37 @@ class LocalProcesses:
         ProcessIdentity.parse(process).kill_session(mark)
 
 
-def start_runner(folder: str, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """Start a runner for `folder` on this machine. Raises LaunchError."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+def start_runner(folder: str, environment: Mapping[str, str]) -> None:
+    """Start a runner for `folder` on this machine; called in whatever process is there. Raises LaunchError."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+    body = json.dumps([folder, {**inherited, **environment}]).encode()
+    message = len(body).to_bytes(4, "big") + body
     try:
-        # Isolated and without site-packages: it starts in half the time, whatever the environment of the job holds.
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(RUNNER_PATH), folder],
-            env={**inherited, **environment},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise LaunchError(f"{RUNNER_PATH} cannot be started: {error.strerror}") from error
+        _write(message)
+    except OSError:  # somebody has killed the nursery: once more, with a new one
+        _NURSERY.clear()
+        try:
+            _write(message)
+        except OSError as error:
+            raise LaunchError(f"{RUNNER_PATH} cannot be started: {error.strerror}") from error
+
+
+def _write(message: bytes) -> None:
+    if not _NURSERY or _NURSERY[0].poll() is not None:
+        _NURSERY[:] = [_new_nursery()]
+    pipe = _NURSERY[0].stdin
+    assert pipe is not None
+    pipe.write(message)
+    pipe.flush()
+
+
+def _new_nursery() -> "subprocess.Popen[bytes]":
+    # Isolated and without site-packages: it starts in half the time, whatever the environment holds.
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(RUNNER_PATH)],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

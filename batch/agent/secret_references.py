@@ -4,7 +4,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from batch.credentials import REFERENCES, is_credential
 from batch.errors import LaunchError
+
+
+def resolved(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` with values in place of the references under names of credentials. Raises as `resolve`."""
+    references = {
+        name: value for name, value in environment.items() if is_credential(name) and value.startswith(REFERENCES)
+    }
+    return {**environment, **resolve(references)}
 
 
 def resolve(references: Mapping[str, str]) -> dict[str, str]:
