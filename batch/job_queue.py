@@ -89,7 +89,7 @@ class Queue:
 
         `key` is an idempotency key, unique in the team: with a key that was used for equal specs, returns the uids
         of then. Raises ConflictError when it was used for others, BadRequestError for a spec that cannot be meant or
-        is larger than submissions.SPEC_LIMIT_BYTES, DependencyCycleError, NotFoundError for a team or a dependency
+        is larger than spec_checks.SPEC_LIMIT_BYTES, DependencyCycleError, NotFoundError for a team or a dependency
         that does not exist, LimitError when the team may not have that many or that large ones.
         """
         return _answer(self.submit_soon(specs, key=key))

@@ -14,7 +14,7 @@ from batch.errors import (
 )
 from batch.job_queue import Queue
 from batch.model import Cause, Dependency, JobSpec, Shape, SweepSpec
-from batch.submissions import SPEC_LIMIT_BYTES
+from batch.spec_checks import SPEC_LIMIT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from batch.submissions import SPEC_LIMIT_BYTES
         (command(shape=Shape(0, 8)), "shape.nodes = 0: must be at least 1"),
         (command(shape=Shape(1, -1)), "shape.gpus = -1: must be at least 0"),
         (command(shape=Shape(1, 0, 0)), "neither GPUs nor CPUs"),
+        (command("n" * 201), "name has 201 characters: at most 200"),
         (command(kind=""), "kind is empty"),
         (command(time_limit_s=0.0), "time_limit_s = 0.0: must be above 0"),
         (command(grace_s=-1.0), "grace_s = -1.0"),

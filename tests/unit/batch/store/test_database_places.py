@@ -150,7 +150,7 @@ def test_a_full_disk_acknowledges_nothing_and_loses_nothing(small_disk: Callable
         with pytest.raises(StoreFullError, match="no space left: nothing was written"):
             fill(queue, acknowledged)
         with pytest.raises(StoreFullError):
-            queue.submit_sweep(sweep_of(3, "x" * 10_000))
+            queue.submit_sweep(sweep_of(3, payload={"text": "x" * 10_000}))
         assert len(queue.jobs()) == len(acknowledged)
         ballast.unlink()
         acknowledged += queue.submit([command("again")])
