@@ -1,4 +1,4 @@
-"""A training job under the agent's launcher: it saves and stops on request, goes on in its next attempt, tells results."""
+"""A training job under the agent's launcher: it saves and stops when asked, and goes on in its next attempt."""
 
 import time
 from collections.abc import Callable, Iterator
