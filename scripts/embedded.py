@@ -76,12 +76,15 @@ def _agent_pid_path(folder: StateFolder) -> Path:
 
 
 def _spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it."""
+    """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it.
+
+    -P: the user's folder may have packages of the same names.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     environment.pop("OSTINATO_TOKEN", None)
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, *words],
+            [sys.executable, "-P", *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
