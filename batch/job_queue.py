@@ -53,7 +53,12 @@ class Queue:
         `clock` gives epoch seconds; times in the journal never go back, whatever it says. A new database has the team
         `default`. Raises StoreInUseError when another process has it, StoreError when it cannot be used.
         """
-        return cls(Database.open(url), clock)
+        database = Database.open(url)
+        try:
+            return cls(database, clock)
+        except BaseException:
+            database.close()
+            raise
 
     def close(self) -> None:
         """Commit what was asked for, end the writer, and let go of the database. A second call does nothing."""

@@ -295,8 +295,10 @@ class Ledger:
         if sweep.uid not in self._sweeps_before:
             self._put(self._sweeps_before, sweep.uid, self._sweeps[sweep.uid])
         self._put(self._sweeps, sweep.uid, sweep)
-        for uid in [uid for uid in self._rowless if self._jobs[uid].sweep == sweep.uid and self._is_untouched(uid)]:
-            self._put(self._jobs, uid, sweep.untouched(uid))
+        members = range(sweep.first_uid, sweep.first_uid + sweep.count)
+        for uid in self._rowless & self._jobs.keys():
+            if uid in members and self._is_untouched(uid):
+                self._put(self._jobs, uid, sweep.untouched(uid))
 
     def set_team(self, team: Team) -> None:
         """Let the requests after this one see a team."""

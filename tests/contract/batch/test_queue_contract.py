@@ -1,11 +1,12 @@
 """What every database of the queue must do: keep what it acknowledged, refuse what is not legal, never reuse a uid."""
 
+import threading
 from typing import Any
 
 import pytest
 from fixtures_queue import assert_rows_are_the_fold, command, fold, journal_of, seen, sweep_of, unfinished
 
-from batch import events as ev
+from batch import events as ev, verbs
 from batch.errors import (
     ConflictError,
     IllegalMoveError,
@@ -212,6 +213,22 @@ def test_a_request_that_fails_leaves_those_of_its_commit_alone(queue: Queue) -> 
     assert_rows_are_the_fold(queue)
 
 
+def test_a_member_that_was_looked_at_in_vain_follows_its_sweep(queue: Queue) -> None:
+    sweep = queue.submit_sweep(sweep_of(3))
+    member = queue.sweep(sweep).first_uid
+    gate = threading.Event()
+    queue._writer.ask(lambda _: gate.wait(10))
+    plans = [
+        queue._writer.ask(lambda ledger: verbs.release(ledger, member)),
+        queue._writer.ask(lambda ledger: verbs.hold(ledger, sweep)),
+        queue._writer.ask(lambda ledger: verbs.release(ledger, member)),
+    ]
+    gate.set()
+    assert [type(plan.exception(10)) for plan in plans] == [ConflictError, type(None), type(None)]
+    assert queue.sweep(sweep).counts == {S.HELD: 2, S.QUEUED: 1}
+    assert_rows_are_the_fold(queue)
+
+
 def test_holding_and_cancelling_what_runs_stops_it_first(queue: Queue) -> None:
     held, cancelled, silent = queue.submit([command(), command(), command()])
     for uid in (held, cancelled, silent):
@@ -318,6 +335,8 @@ def test_filters_do_not_tell_members_with_a_row_from_others(queue: Queue) -> Non
     assert found(members=True) == everybody
     assert found(members=True, newest=False) == everybody[::-1]
     assert found(members=True, limit=2, beyond=first + 3) == [first + 2, first + 1]
+    assert found(members=True, newest=False, beyond=first + 2) == [first + 3, first + 4]
+    assert found(members=True, beyond=first) == [single]
     assert found(members=True, states=frozenset({S.QUEUED})) == [first + 3, first + 2, first, single]
     assert found(sweep=sweep, states=frozenset({S.HELD})) == [first + 4, first + 1]
     assert found(members=True, user="ada") == [single]
@@ -360,11 +379,20 @@ def test_replay_is_the_journal_without_what_no_longer_matters(queue: Queue) -> N
     queue.set_team(Team(name="default", weight=2.0))
     replayed = list(queue.replay(history=3))
     whole, short = fold(journal_of(queue)), fold(replayed)
-    assert unfinished(whole) == {uid: job for uid, job in unfinished(short).items()}
+    assert unfinished(whole) == unfinished(short)
     assert (whole.teams, whole.pools) == (short.teams, short.pools)
     assert set(short.jobs) == {done[4], done[5], failed, blocked, running, *whole.members[open_sweep]}
     assert len([event for event in replayed if isinstance(event, ev.JobCheckpointed)]) == 1
     assert [event.time_s for event in replayed] == sorted(event.time_s for event in replayed)
+
+
+def test_replay_reads_over_what_lies_between(queue: Queue) -> None:
+    uids = queue.submit([command(), command()])
+    sweep = queue.submit_sweep(sweep_of(2))
+    queue.hold(queue.sweep(sweep).first_uid)
+    uids += queue.submit([command(), command(), command()])
+    queue.cancel(uids[3])
+    assert unfinished(fold(queue.replay(history=0))) == unfinished(fold(journal_of(queue)))
 
 
 def test_what_is_read_is_what_was_written(queue: Queue) -> None:

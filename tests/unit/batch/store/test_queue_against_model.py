@@ -14,13 +14,22 @@ from fixtures_queue import WAITING, assert_rows_are_the_fold, command, fold, swe
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from batch import events as ev
+from batch import events as ev, verbs
 from batch.errors import ConflictError
 from batch.job_queue import Queue
+from batch.ledger import Ledger
 from batch.model import Cause, Dependency, JobSpec, Shape
 
 NUMBERS = st.integers(0, 10**6)
 CAUSES = st.sampled_from(list(Cause))
+VERBS: dict[str, Callable[[Ledger, int], object]] = {
+    "hold": verbs.hold,
+    "release": verbs.release,
+    "requeue": verbs.requeue,
+    "cancel": lambda ledger, uid: verbs.cancel(ledger, uid, now=False),
+    "cancel now": lambda ledger, uid: verbs.cancel(ledger, uid, now=True),
+    "change": lambda ledger, uid: verbs.change(ledger, uid, {"deadline_s": float(uid)}),
+}
 
 
 def events_of_attempts(uid: int, attempt: int, time_s: float, data: st.DataObject) -> ev.JobEvent:
@@ -127,20 +136,12 @@ class QueueAgainstModel(RuleBasedStateMachine):
         return True
 
     @precondition(lambda self: self.model.jobs)
-    @rule(number=NUMBERS, verb=st.sampled_from(["hold", "release", "cancel", "cancel now", "requeue", "change"]))
-    def verb(self, number: int, verb: str) -> None:
+    @rule(number=NUMBERS, verb=st.sampled_from(sorted(VERBS)))
+    def ask(self, number: int, verb: str) -> None:
         uid = self.pick(number, sweeps=True)
-        calls: dict[str, Callable[[], object]] = {
-            "hold": lambda: self.queue.hold(uid),
-            "release": lambda: self.queue.release(uid),
-            "cancel": lambda: self.queue.cancel(uid),
-            "cancel now": lambda: self.queue.cancel(uid, now=True),
-            "requeue": lambda: self.queue.requeue(uid),
-            "change": lambda: self.queue.change(uid, deadline_s=float(number)),
-        }
         before = self.queue.events(limit=10**6)
         try:
-            calls[verb]()
+            self.queue._writer.ask(lambda ledger: VERBS[verb](ledger, uid)).result(10)
         except ConflictError:
             assert self.queue.events(limit=10**6) == before
             return
@@ -149,6 +150,21 @@ class QueueAgainstModel(RuleBasedStateMachine):
             assert not states & {"queued", "blocked"}
         if verb.startswith("cancel"):
             assert not states & WAITING
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(asked=st.lists(st.tuples(NUMBERS, st.sampled_from(sorted(VERBS))), min_size=2, max_size=6))
+    def ask_together(self, asked: list[tuple[int, str]]) -> None:
+        """Several verbs in one commit: the invariant says whether they disturbed one another."""
+        gate = threading.Event()
+        self.queue._writer.ask(lambda _: gate.wait(10))
+        uids = [self.pick(number, sweeps=True) for number, _ in asked]
+        futures = [
+            self.queue._writer.ask(lambda ledger, verb=verb, uid=uid: VERBS[verb](ledger, uid))
+            for uid, (_, verb) in zip(uids, asked, strict=True)
+        ]
+        gate.set()
+        for future in futures:
+            assert isinstance(future.exception(10), ConflictError | None)
 
     @rule(seconds=st.sampled_from([1.0, 60.0, -30.0]))
     def pass_time(self, seconds: float) -> None:
