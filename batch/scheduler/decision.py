@@ -5,6 +5,7 @@ which start if they fit, preempt if they have been patient, or hold room; then w
 behind it if it will be gone in time, so that no chip idles that somebody could use.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -211,12 +212,12 @@ class Decision:
     def explain(self) -> None:
         """Add a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
         self.draft.actions += self.reservations()
+        started = Counter(self.state.roster.find(uid).bucket for uid in self.draft.started)
         for bucket in self.state.roster.waiting.rows:
             first = next((uid for uid in bucket.uids() if uid not in self.draft.started), None)
             if first is not None:
-                started = sum(1 for uid in self.draft.started if self.state.roster.find(uid).bucket == bucket.key)
                 reason = reason_of(self.draft, self.state.roster.find(first))
-                self.draft.actions.append(Wait(first, bucket.count - started, reason))
+                self.draft.actions.append(Wait(first, bucket.count - started[bucket.key], reason))
 
     def reservations(self) -> list[Reserve]:
         """Return who is next to get room in each pool, and when that is expected."""
