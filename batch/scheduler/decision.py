@@ -155,6 +155,7 @@ class Decision:
         the pool with the most free.
         """
         shape = job.profile.shape
+        nowhere = (-1, np.zeros(0, dtype=np.int64))
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
         hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
         if len(hosts) == 1:
@@ -162,9 +163,11 @@ class Decision:
             if len(possible) == shape.nodes:
                 return hosts[0], possible
         taken = {pool for _, pool in self.blocked}
-        pool = max((pool for pool in hosts if pool not in taken), key=lambda pool: free[pool].sum(), default=-1)
-        nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)[1] if pool >= 0 else np.zeros(0, dtype=np.int64)
-        return (pool if len(nodes) else -1), nodes
+        most, pool = max(((int(free[pool].sum()), pool) for pool in hosts if pool not in taken), default=(0, -1))
+        if most <= 0:
+            return nowhere
+        _, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)
+        return (pool, nodes) if len(nodes) else nowhere
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
