@@ -1,5 +1,6 @@
 """A group of requests as one transaction: what the writer's thread does with each group."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -13,6 +14,8 @@ from batch.model import Team
 from batch.recording import record
 from batch.writer import Request
 
+CLOCK_TOLERANCE_S = 1.0
+_log = logging.getLogger(__name__)
 Listener = Callable[[list[tuple[int, Event]]], None]
 """Gets the events of one commit with their seq, in order."""
 
@@ -25,6 +28,7 @@ class Committer:
         self._clock = clock
         self._listener: Listener | None = None
         self._heard = 0
+        self._is_behind = False
         with database.write() as connection:
             self._memory: Memory = begin_epoch(connection, database.holder)
         if not self._memory.teams:
@@ -49,7 +53,7 @@ class Committer:
         wanted = [request for request in group if request.future.set_running_or_notify_cancel()]
         try:
             with self._database.write() as connection:
-                ledger = Ledger(connection, self._memory, self._clock())
+                ledger = Ledger(connection, self._memory, self._time_s())
                 ledger.fetch([item for request in wanted for item in request.reads])
                 answers = [ledger.run(request.plan) for request in wanted]
                 ledger.finish()
@@ -65,6 +69,19 @@ class Committer:
         finally:
             for request, (result, refusal) in zip(wanted, answers, strict=True):
                 _answer(request.future, result, refusal)
+
+    def _time_s(self) -> float:
+        """Return the clock's time; says once when it has jumped back behind the journal."""
+        clock_s = self._clock()
+        behind_s = self._memory.last_time_s - clock_s
+        if behind_s > CLOCK_TOLERANCE_S and not self._is_behind:
+            _log.warning(
+                "the clock is %.0f s behind the last event: until it is past that, events get the time of that one; "
+                "check the time service of this machine",
+                behind_s,
+            )
+        self._is_behind = behind_s > CLOCK_TOLERANCE_S
+        return clock_s
 
     def _make_default_team(self) -> None:
         request: Request[Ledger] = Request(

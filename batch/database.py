@@ -135,6 +135,8 @@ _READER_PRAGMAS = ("query_only = ON", "cache_size = -16384")
 
 def _check_ours(path: Path) -> None:
     """Raise StoreError when the file is another program's; looks before anything is changed."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: cannot be opened for writing: it is no file: give the path of one")
     if not path.exists() or path.stat().st_size == 0:
         return
     try:

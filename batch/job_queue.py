@@ -53,7 +53,12 @@ class Queue:
         `clock` gives epoch seconds; times in the journal never go back, whatever it says. A new database has the team
         `default`. Raises StoreInUseError when another process has it, StoreError when it cannot be used.
         """
-        return cls(Database.open(url), clock)
+        database = Database.open(url)
+        try:
+            return cls(database, clock)
+        except BaseException:
+            database.close()
+            raise
 
     def close(self) -> None:
         """Commit what was asked for, end the writer, and let go of the database. A second call does nothing."""
@@ -89,7 +94,7 @@ class Queue:
 
         `key` is an idempotency key, unique in the team: with a key that was used for equal specs, returns the uids
         of then. Raises ConflictError when it was used for others, BadRequestError for a spec that cannot be meant or
-        is larger than submissions.SPEC_LIMIT_BYTES, DependencyCycleError, NotFoundError for a team or a dependency
+        is larger than spec_checks.SPEC_LIMIT_BYTES, DependencyCycleError, NotFoundError for a team or a dependency
         that does not exist, LimitError when the team may not have that many or that large ones.
         """
         return _answer(self.submit_soon(specs, key=key))

@@ -18,6 +18,7 @@ KINDS: dict[str, type[Event]] = {
     for name, cls in vars(events).items()
     if isinstance(cls, type) and issubclass(cls, Event) and name not in {"Event", "JobEvent"}
 }
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _IN_COLUMNS = frozenset({"time_s", "uid"})
 
 
@@ -62,7 +63,7 @@ def from_row(row: JournalRow, spec: Any = None) -> Event:
 
 def dumps(document: Any) -> str:
     """Return compact JSON; "" for what is empty. A loss that is no number is written as Python's json reads it."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False) if document else ""
+    return _COMPACT.encode(document) if document else ""
 
 
 def at(event: Event, time_s: float) -> Event:

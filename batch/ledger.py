@@ -8,16 +8,18 @@ look through the members of a sweep in the database (`flush`), which happens bef
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from batch import rows
+from batch.bulk_insert import bulk_insert
 from batch.errors import BatchQueueError, LimitError, NotFoundError, StoreInUseError
 from batch.events import Event
 from batch.ids import MAX_UID
-from batch.journal import at, to_row
+from batch.journal import JournalRow, at, to_row
 from batch.memory import Memory
 from batch.model import Team
 from batch.queries import count_waiting
@@ -26,7 +28,6 @@ from batch.rows import SweepRow
 from batch.states import JobState
 from batch.tables import EVENTS, JOBS, META, SUBMISSIONS, SWEEPS
 
-CLOCK_TOLERANCE_S = 1.0
 T = TypeVar("T")
 _UIDS_PER_QUERY = 10_000
 _ABSENT: Any = object()
@@ -115,7 +116,8 @@ class Ledger:
         for table, row in self._rows:
             by_table[table].append(row)
         for table, found in by_table.items():
-            self.connection.execute(insert(table), found)
+            names = tuple(found[0])
+            bulk_insert(self.connection, table, names, list(map(itemgetter(*names), found)))
         self._flush_jobs()
         changed = [rows.sweep_standing(self._sweeps[uid]) | {"of_uid": uid} for uid in self._sweeps_before]
         if changed:
@@ -133,8 +135,8 @@ class Ledger:
         self._changed = False
         self.flush()
         if self.events:
-            found = [to_row(seq, event)._asdict() for seq, event in self.events]
-            self.connection.execute(insert(EVENTS), found)
+            found = [to_row(seq, event) for seq, event in self.events]
+            bulk_insert(self.connection, EVENTS, JournalRow._fields, found)
         counters = {"of_epoch": self.memory.epoch, "next": self._next_uid, "time_s": self._time_s}
         if not self.connection.execute(_UPDATE_META, counters).rowcount:
             raise StoreInUseError("another controller has taken the database over: this one must end")
@@ -293,8 +295,10 @@ class Ledger:
         if sweep.uid not in self._sweeps_before:
             self._put(self._sweeps_before, sweep.uid, self._sweeps[sweep.uid])
         self._put(self._sweeps, sweep.uid, sweep)
-        for uid in [uid for uid in self._rowless if self._jobs[uid].sweep == sweep.uid and self._is_untouched(uid)]:
-            self._put(self._jobs, uid, sweep.untouched(uid))
+        members = range(sweep.first_uid, sweep.first_uid + sweep.count)
+        for uid in self._rowless & self._jobs.keys():
+            if uid in members and self._is_untouched(uid):
+                self._put(self._jobs, uid, sweep.untouched(uid))
 
     def set_team(self, team: Team) -> None:
         """Let the requests after this one see a team."""

@@ -55,8 +55,8 @@ class Queries:
     def sweeps(self, where: JobFilter) -> list[Sweep]:
         """See Queue.sweeps."""
         with self._database.read() as connection:
-            query = select(SWEEPS).where(*_said(SWEEPS, where)).order_by(_order(SWEEPS, where))
-            every = (with_counts(connection, rows.sweep_of(row)) for row in connection.execute(query).mappings().all())
+            found = _each_sweep(connection, _said(SWEEPS, where), where)
+            every = (with_counts(connection, sweep) for sweep in found)
             fitting = (sweep for sweep in every if not where.states or where.states & sweep.counts.keys())
             return list(itertools.islice(fitting, where.limit))
 
@@ -197,12 +197,22 @@ def _untouched(connection: Connection, where: JobFilter) -> Iterator[Job]:
         conditions.append(SWEEPS.c.state.in_([state.text for state in where.states]))
     if where.sweep is not None:
         conditions.append(SWEEPS.c.uid == where.sweep)
-    query = select(SWEEPS).where(*conditions).order_by(_order(SWEEPS, where))
-    for row in connection.execute(query).mappings().all():
-        sweep = rows.sweep_of(row)
+    if where.beyond is not None:
+        last = SWEEPS.c.first_uid + SWEEPS.c.count - 1
+        conditions.append(SWEEPS.c.first_uid < where.beyond if where.newest else last > where.beyond)
+    for sweep in _each_sweep(connection, conditions, where):
         own = set(connection.execute(select(JOBS.c.uid).where(JOBS.c.sweep == sweep.uid)).scalars())
         members = range(sweep.first_uid, sweep.first_uid + sweep.count)
         for uid in reversed(members) if where.newest else members:
             passed = where.beyond is not None and (uid >= where.beyond if where.newest else uid <= where.beyond)
             if uid not in own and not passed:
                 yield sweep.untouched(uid)
+
+
+def _each_sweep(
+    connection: Connection, conditions: list[ColumnElement[bool]], where: JobFilter
+) -> Iterator[SweepRow]:
+    """Yield sweeps in order; each is read when its turn comes, for one may be megabytes."""
+    query = select(SWEEPS.c.uid).where(*conditions).order_by(_order(SWEEPS, where))
+    for uid in connection.execute(query).scalars().all():
+        yield rows.sweep_of(connection.execute(select(SWEEPS).where(SWEEPS.c.uid == uid)).mappings().one())

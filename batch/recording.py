@@ -91,7 +91,7 @@ def _set_document(ledger: Ledger, event: TeamSet | PoolSet) -> None:
 
 def _apply_to_job(ledger: Ledger, event: JobEvent) -> None:
     before = ledger.job(event.uid)
-    job = after(before, event, blocked=bool(before.spec.after) and waits(ledger, before.spec))
+    job = after(before, event, blocked=_would_be_blocked(ledger, before.spec, event))
     ledger.set_job(job)
     if before.state.is_placed and not job.state.is_placed:
         attempt = attempt_of(job)
@@ -115,7 +115,7 @@ def _apply_to_members(ledger: Ledger, event: JobEvent) -> None:
     if states is None or (isinstance(event, JobEnded) and (event.state, event.attempt) != ("cancelled", 0)):
         raise IllegalMoveError(f"{type(event).__name__} of sweep {event.uid}: must be about one member: give its uid")
     sweep = ledger.sweep(event.uid)
-    blocked = bool(sweep.spec.template.after) and waits(ledger, sweep.spec.template)
+    blocked = _would_be_blocked(ledger, sweep.spec.template, event)
     for member in ledger.members(sweep.uid, states):
         ledger.set_job(after(member, event, blocked=blocked))
     ledger.set_sweep(_sweep_after(sweep, event, states, blocked))
@@ -134,6 +134,10 @@ def _sweep_after(sweep: SweepRow, event: JobEvent, states: frozenset[JobState], 
     spec = dataclasses.replace(sweep.spec, template=member.spec)
     message = event.message if isinstance(event, JobEnded) else sweep.message
     return dataclasses.replace(sweep, spec=spec, state=member.state, changed_s=member.changed_s, message=message)
+
+
+def _would_be_blocked(ledger: Ledger, spec: JobSpec, event: JobEvent) -> bool:
+    return isinstance(event, JobReleased | JobRequeued) and waits(ledger, spec)
 
 
 def _is_met(ledger: Ledger, dependency: Dependency) -> bool:

@@ -1,7 +1,8 @@
 """Jobs, sweeps and specifications as rows of the tables, and back. Pure.
 
-A job's specification is kept in two columns: the payload, which only its launcher reads, and the rest, which is alike
-for many jobs and is therefore parsed once for all of them. The columns for what may be changed later win over it.
+A job's specification is kept in three columns: its name, the payload, which only its launcher reads, and the rest,
+which is alike for many jobs and is therefore parsed once for all of them. What may be changed later has columns of its
+own, which win.
 """
 
 import json
@@ -19,6 +20,7 @@ from batch.states import JobState
 
 Row = Mapping[Any, Any]
 T = TypeVar("T")
+STRICT_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 STANDING = (
     "tier", "time_limit_s", "deadline_s", "state", "changed_s", "stop_then", "stop_now", "eligible_s", "attempt",
     "fence", "pool", "nodes", "placed_s", "started_s", "saved_s", "step", "ended_s", "exit_code", "cause", "message",
@@ -60,12 +62,13 @@ def spec_texts(spec: JobSpec) -> tuple[str, str]:
     """Return what the columns `spec` and `payload` hold. Raises TypeError or ValueError when it is not JSON."""
     document = to_json(spec)
     payload = document.pop("payload")
-    return dumps(document), json.dumps(payload, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    document.pop("name", None)
+    return STRICT_JSON.encode(document), STRICT_JSON.encode(payload)
 
 
 @lru_cache(maxsize=8192)
-def spec_without_payload(text: str) -> JobSpec:
-    """Return what the column `spec` says. Raises StoreError."""
+def shared_spec(text: str) -> JobSpec:
+    """Return what the column `spec` says: a specification without name and payload. Raises StoreError."""
     return _read(JobSpec, {"payload": {}} | _loads(text, "a job's spec"), "a job's spec")
 
 
@@ -230,7 +233,7 @@ def _loads(text: str, where: str) -> Any:
 def submitted_spec(row: Row) -> JobSpec:
     """Return the specification of a job that is no member, as it was submitted."""
     payload = _loads(row["payload"], f"job {row['uid']}: payload")
-    return replace(spec_without_payload(row["spec"]), payload=payload)
+    return replace(shared_spec(row["spec"]), payload=payload, name=row["name"])
 
 
 def _read(cls: type[T], document: Any, where: str) -> T:

@@ -4,26 +4,23 @@ Preparing is done by the thread that submits, so that the writer's thread has li
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 
 from batch import ids, rows
-from batch.errors import BadRequestError, ConflictError, DependencyCycleError, LimitError, NotFoundError
+from batch.errors import BadRequestError, ConflictError, LimitError, NotFoundError
 from batch.events import JobSubmitted, SweepSubmitted
 from batch.json_values import to_json
 from batch.ledger import Ledger
 from batch.model import Dependency, JobSpec, SweepSpec
 from batch.recording import first_state
+from batch.spec_checks import check_cycles, check_key, check_size, check_spec, check_sweep
 from batch.states import JobState
 from batch.tables import DEPENDENCIES, JOBS
 
-SPEC_LIMIT_BYTES = 4 * 2**20
-"""The largest specification of a job or a sweep, as JSON. Code and data travel by reference."""
 MAX_JOBS = 10_000
-MAX_MEMBERS = 1_000_000
+"""In one submission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +97,21 @@ def prepare_jobs(specs: Sequence[JobSpec], key: str | None) -> PreparedJobs:
     if not 1 <= len(specs) <= MAX_JOBS:
         raise BadRequestError(f"{len(specs)} jobs in one submission: must be from 1 to {MAX_JOBS}")
     if key is not None:
-        _check_key(key, specs)
+        check_key(key, specs)
     texts = []
     for index, spec in enumerate(specs):
         where = "job" if len(specs) == 1 else f"job {index} of the submission"
-        _check_spec(spec, where)
+        check_spec(spec, where)
         texts.append(_texts(spec, where))
     if any(spec.after for spec in specs):
-        _check_cycles(specs)
-    return PreparedJobs(tuple(specs), tuple(texts), key, "" if key is None else _digest(texts))
+        check_cycles(specs)
+    return PreparedJobs(tuple(specs), tuple(texts), key, "" if key is None else _digest(specs, texts))
 
 
 def prepare_sweep(spec: SweepSpec) -> PreparedSweep:
     """Check a sweep and put it into words; an empty key becomes its content's hash. Raises BadRequestError."""
-    _check_spec(spec.template, "sweep: template")
-    for name, values in spec.axes:
-        if not values:
-            raise BadRequestError(f"sweep: axis {name} has no values: give one or more, or leave it out")
-    if len(spec) > MAX_MEMBERS:
-        raise BadRequestError(f"sweep: has {len(spec)} members: at most {MAX_MEMBERS}; split it")
-    if spec.max_running is not None and spec.max_running < 1:
-        raise BadRequestError(f"sweep: max_running = {spec.max_running}: must be at least 1, or absent")
-    if spec.stop_if_failed is not None and not 0 <= spec.stop_if_failed <= 1:
-        raise BadRequestError(f"sweep: stop_if_failed = {spec.stop_if_failed}: must be a fraction from 0 to 1")
-    if any(dependency.uid <= 0 for dependency in spec.template.after):
-        raise BadRequestError("sweep: template.after: members cannot wait for one another: give uids above 0")
-    digest = _digest([("", _json(replace(spec, key=""), "sweep"))])
+    check_sweep(spec)
+    digest = hashlib.sha256(_json(replace(spec, key=""), "sweep").encode()).hexdigest()
     keyed = spec if spec.key else replace(spec, key=digest)
     return PreparedSweep(keyed, _json(keyed, "sweep"), digest)
 
@@ -133,7 +119,7 @@ def prepare_sweep(spec: SweepSpec) -> PreparedSweep:
 def _write_job(
     ledger: Ledger, uid: int, spec: JobSpec, texts: tuple[str, str], time_s: float, first_uid: int
 ) -> None:
-    if any(dependency.uid < 0 for dependency in spec.after):
+    if spec.after and any(dependency.uid < 0 for dependency in spec.after):
         spec = replace(spec, after=tuple(_resolved(dependency, first_uid) for dependency in spec.after))
         texts = rows.spec_texts(spec)
     # What was submitted in the same call has not ended, and the ledger does not know it yet.
@@ -150,7 +136,8 @@ def _write_job(
             "changed_s": time_s,
         },
     )  # fmt: skip
-    _write_dependencies(ledger, uid, spec.after)
+    if spec.after:
+        _write_dependencies(ledger, uid, spec.after)
     ledger.write_event(JobSubmitted(time_s=time_s, uid=uid, spec=spec))
 
 
@@ -205,87 +192,24 @@ def _check_dependencies(ledger: Ledger, specs: Sequence[JobSpec]) -> None:
             raise NotFoundError(f"after: {uid} is no job or sweep: depend on what was submitted before") from None
 
 
-def _check_spec(spec: JobSpec, where: str) -> None:
-    """Raise BadRequestError for numbers that cannot be meant."""
-    shape = spec.shape
-    lowest = {"shape.nodes": (shape.nodes, 1), "shape.gpus": (shape.gpus, 0), "shape.cpus": (shape.cpus, 0)}
-    for name, (value, least) in lowest.items():
-        if value < least:
-            raise BadRequestError(f"{where}: {name} = {value}: must be at least {least}")
-    if shape.chips < 1:
-        raise BadRequestError(f"{where}: shape wants neither GPUs nor CPUs: give cpus = 1 or more")
-    if not spec.kind:
-        raise BadRequestError(f"{where}: kind is empty: must be train or command")
-    if spec.time_limit_s is not None and spec.time_limit_s <= 0:
-        raise BadRequestError(f"{where}: time_limit_s = {spec.time_limit_s}: must be above 0, or absent")
-    if spec.grace_s < 0:
-        raise BadRequestError(f"{where}: grace_s = {spec.grace_s}: must be at least 0")
-    for cause, count in spec.retries.items():
-        if count < 0:
-            raise BadRequestError(f"{where}: retries.{cause.value} = {count}: must be at least 0")
-
-
-def _check_key(key: str, specs: Sequence[JobSpec]) -> None:
-    if not 1 <= len(key) <= 200:
-        raise BadRequestError(f"idempotency key of {len(key)} characters: must have from 1 to 200")
-    teams = {spec.team for spec in specs}
-    if len(teams) > 1:
-        names = ", ".join(sorted(teams))
-        raise BadRequestError(f"idempotency key {key!r}: jobs of the teams {names}: submit those of each team alone")
-
-
-def _check_cycles(specs: Sequence[JobSpec]) -> None:
-    """Raise when jobs of one submission would wait for one another; those of earlier ones cannot."""
-    needs = {
-        index: {-dependency.uid - 1 for dependency in spec.after if dependency.uid < 0}
-        for index, spec in enumerate(specs)
-    }
-    for index, spec in enumerate(specs):
-        if any(dependency.uid == 0 for dependency in spec.after) or any(need >= len(specs) for need in needs[index]):
-            raise BadRequestError(
-                f"job {index} of the submission: after: must be uids above 0, or from -1 to -{len(specs)} for jobs of "
-                "this submission"
-            )
-    try:
-        TopologicalSorter(needs).prepare()
-    except CycleError as error:
-        jobs = sorted(set(error.args[1]))
-        names = ", ".join(f"{index} ({specs[index].name})" if specs[index].name else str(index) for index in jobs)
-        raise DependencyCycleError(
-            f"jobs {names} of the submission wait for one another: remove one of their dependencies"
-        ) from None
-
-
 def _texts(spec: JobSpec, where: str) -> tuple[str, str]:
     try:
         texts = rows.spec_texts(spec)
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"{where}: payload is not JSON: {error}") from error
-    _check_size(len(texts[0].encode()) + len(texts[1].encode()), where)
+    check_size(texts, where)
     return texts
 
 
 def _json(spec: SweepSpec, where: str) -> str:
     try:
-        text = json.dumps(to_json(spec), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = rows.STRICT_JSON.encode(to_json(spec))
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"{where}: payload is not JSON: {error}") from error
-    _check_size(len(text.encode()), where)
+    check_size((text,), where)
     return text
 
 
-def _check_size(length: int, where: str) -> None:
-    if length > SPEC_LIMIT_BYTES:
-        raise BadRequestError(
-            f"{where}: has {length / 2**20:.1f} MiB as JSON: at most {SPEC_LIMIT_BYTES / 2**20:.0f} MiB; put data into "
-            "files and name them"
-        )
-
-
-def _digest(texts: Sequence[tuple[str, str]]) -> str:
-    digest = hashlib.sha256()
-    for pair in texts:
-        for text in pair:
-            digest.update(f"{len(text)}:".encode())
-            digest.update(text.encode())
-    return digest.hexdigest()
+def _digest(specs: Sequence[JobSpec], texts: Sequence[tuple[str, str]]) -> str:
+    content = [(spec.name, *pair) for spec, pair in zip(specs, texts, strict=True)]
+    return hashlib.sha256(rows.STRICT_JSON.encode(content).encode()).hexdigest()

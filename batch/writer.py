@@ -62,7 +62,7 @@ class Writer(Generic[C]):
         request = Request(plan, weight, reads)
         with self._lock:
             if self._closed:
-                raise StoreError("the queue is closed") from self._failure
+                raise StoreError(f"the queue is closed{self._reason()}") from self._failure
             self._asked.put(request)
         return request.future
 
@@ -114,6 +114,9 @@ class Writer(Generic[C]):
         except queue.Empty:
             return _NOTHING
 
+    def _reason(self) -> str:
+        return "" if self._failure is None else f": it stopped with {self._failure!r}; start the controller again"
+
     def _fail(self, group: list[Request[C]], error: BaseException) -> None:
         with self._lock:
             self._closed = True
@@ -124,7 +127,7 @@ class Writer(Generic[C]):
                 group.append(request)
         for request in group:
             if not request.future.done():
-                failure = StoreError(f"the queue has stopped ({error!r}): start the controller again")
+                failure = StoreError(f"it is not known whether this was written{self._reason()}")
                 failure.__cause__ = error
                 request.future.set_exception(failure)
 
