@@ -59,7 +59,8 @@ def gittins(hazards: Floats) -> Floats:
     for start in range(hazards.shape[1]):
         done = ends[:, start, None] - ends[:, start + 1 :]
         spent = times[:, start, None] - times[:, start + 1 :]
-        best[:, start] = (done / spent).max(axis=1)
+        # Where nobody survives, there is nothing to divide.
+        best[:, start] = np.divide(done, spent, out=np.zeros_like(done), where=spent > 0).max(axis=1)
     return best
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.model import Tier
+from batch.scheduler.arrays import Bools, Floats, Ints, ordered
 from batch.scheduler.learner import bins_of
 from batch.scheduler.policy import (
     age_factor,
@@ -41,6 +42,9 @@ class Ranking:
     priced: Bools
 
 
+_NO_QUOTA = 1e12
+
+
 def rank(state: SchedulerState, now_s: float) -> Ranking:
     """Order everything that runs (and is not stopping) or may start."""
     policy, shares = state.policy, state.shares
@@ -57,14 +61,14 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     index = np.concatenate([runs.index, waits.index])
     count = np.concatenate([runs.count, waits.count])
     since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = np.lexsort((since_s, -index, tier + 3 * shares.order[share]))
+    order = ordered(tier + len(Tier) * shares.order[share], -index, since_s)
     before = _before(share[order], (chips * count)[order])
 
     target = team_target(shares.target[share[order]], order < len(runs.row), policy)
     order, count, before, target = _split(order, chips[order], count[order], before, target)
     chips = chips[order]
     factor = price_factor(before, target, chips, policy)
-    value = index[order] + price * factor + np.concatenate([runs.extra, waits.extra])[order]
+    value = index[order] + price * factor + _DUE * np.concatenate([runs.due, waits.due])[order]
     tier = tier[order]
     final = np.argsort(_ONE_TIER * tier - value, kind="stable")
     order = order[final]
@@ -74,7 +78,7 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Columns of one of the two kinds of entries. `extra` (1/s) is value beyond index and entitlement."""
+    """Columns of one of the two kinds of entries. `index` (1/s) has what age and deadline add."""
 
     row: Ints
     share: Ints
@@ -83,7 +87,7 @@ class _Side:
     index: Floats
     count: Ints
     since_s: Floats
-    extra: Floats
+    due: Bools
 
     @classmethod
     def of_running(cls, state: SchedulerState, now_s: float) -> "_Side":
@@ -93,8 +97,8 @@ class _Side:
         rate = state.learner.rates[cell, bins_of(state.running.attained_s(now_s)[row])]
         index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
         ones = np.ones(len(row), dtype=np.int64)
-        extra = _DUE * table["due"][row]
-        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, table["since_s"][row], extra)
+        due, since_s = table["due"][row], table["since_s"][row]
+        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, since_s, due)
 
     @classmethod
     def of_waiting(cls, state: SchedulerState, now_s: float, price: float) -> "_Side":
@@ -104,26 +108,22 @@ class _Side:
         chips = table["chips"][row]
         rate = state.learner.rates[table["cell"][row], table["bin"][row]]
         age = age_factor(now_s - table["stop_s"][row], policy)
-        index = index_of(rate, chips, policy) * (1.0 + age)
-        extra = price * age + _DUE * table["due"][row]
-        due = table["deadline_s"][row]
-        if due.any():
-            expected_s = 1.0 / rate
-            urgency = deadline_factor(due - now_s - expected_s, expected_s, policy)
-            extra = extra + np.where(due > 0, price * urgency, 0.0)
-        return cls(
-            row, table["share"][row], chips, table["tier"][row], index, count[row], table["since_s"][row], extra
-        )
+        index = index_of(rate, chips, policy) * (1.0 + age) + price * age
+        deadline_s = table["deadline_s"][row]
+        if deadline_s.any():
+            index = index + price * deadline_factor(deadline_s - now_s, 1.0 / rate, policy)
+        due, since_s = table["due"][row], table["since_s"][row]
+        return cls(row, table["share"][row], chips, table["tier"][row], index, count[row], since_s, due)
 
 
 def _room_in_quota(state: SchedulerState) -> Ints:
     """Return for each bucket how many of its jobs the quota of its team still lets start."""
     table, shares = state.roster.waiting.table, state.shares
-    if not shares.has_quotas:
+    if not np.isfinite(shares.quota).any():
         return np.asarray(table["ready"])
     used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
-    room = np.maximum(0.0, shares.quota - used)[table["share"]]
-    return np.asarray(np.minimum(room // table["chips"], table["ready"]).astype(np.int64))
+    room = np.clip(shares.quota - used, 0.0, _NO_QUOTA)[table["share"]]
+    return np.asarray((room / table["chips"]).astype(np.int64))
 
 
 def _before(share: Ints, chips: Floats) -> Floats:

@@ -91,19 +91,18 @@ def _no_room(draft: Draft, job: JobRecord) -> Reason:
     claim = state.claims.get(job.uid)
     if claim is not None and claim.victims:
         return Reason("making_room", f"{len(claim.victims)} jobs are saving and stopping for it", profile.chips)
-    free = held = 0
+    free = 0
     fits_with_held = False
     for pool in np.flatnonzero(state.hosts[profile.number]).tolist():
         gpus, cpus = draft.free_gpus[pool], draft.free_cpus[pool]
-        all_gpus, all_cpus = gpus + draft.held_gpus[pool], cpus + draft.held_cpus[pool]
-        admitted = state.pools[pool].admits(shape)
-        free = max(free, int(np.maximum(0, gpus if kind == 0 else cpus)[admitted].sum()))
-        held = max(held, int(np.maximum(0, all_gpus if kind == 0 else all_cpus)[admitted].sum()))
         if state.pools[pool].find(shape, gpus, cpus) is not None:
-            return Reason("next", CODES["next"], profile.chips, free, "chips")
-        fits_with_held |= state.pools[pool].find(shape, all_gpus, all_cpus) is not None
+            return Reason("next", CODES["next"], profile.chips, profile.chips, "chips")
+        gpus, cpus = gpus + draft.held_gpus[pool], cpus + draft.held_cpus[pool]
+        here = (gpus if kind == 0 else cpus)[state.pools[pool].admits(shape)]
+        free = max(free, int(np.maximum(0, here).sum()))
+        fits_with_held |= state.pools[pool].find(shape, gpus, cpus) is not None
     if fits_with_held:
-        return Reason("reserved", f"needs {profile.chips} chips; {held - free} are held", profile.chips, free, "chips")
+        return Reason("reserved", "what it needs is held for gangs before it", profile.chips, free, "chips")
     code = "fragmented" if free >= profile.chips else "chips"
     per_node = f"{shape.nodes} x {shape.gpus or shape.cpus}"
     return Reason(code, f"needs {per_node} chips; {free} are free in its best pool", profile.chips, free, "chips")

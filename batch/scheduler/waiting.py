@@ -108,7 +108,7 @@ class Waiting:
             values = key._asdict() | {
                 "chips": shape.chips,
                 "bundle": shape.gpus or shape.cpus,
-                "deadline_s": (key.deadline + 1) * DEADLINE_GRID_S,
+                "deadline_s": max(0, key.deadline) * DEADLINE_GRID_S,
             }
             bucket = self._buckets[key] = Bucket(key, self.table.append(values))
             self.rows.append(bucket)
