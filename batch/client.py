@@ -241,7 +241,7 @@ class Client:
         except (OSError, ValueError) as error:
             self.close()
             raise ControllerUnreachable(
-                f"no controller answers at {self.address.url} ({error or type(error).__name__}): "
+                f"no controller answers at {self.address.url} ({str(error) or type(error).__name__}): "
                 "`ostinato up` starts one here, `ostinato status` shows what is known of it"
             ) from error
 

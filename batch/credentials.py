@@ -13,7 +13,7 @@ from batch.errors import BadRequestError
 REFERENCES = ("env:", "file:")
 MASK = "********"
 _WORDS = (
-    "secret|token|password|passwd|passphrase|credentials?|(?:private|access|api|account|auth|secret|encryption)_?key"
+    "secret|token|password|passwd|passphrase|credentials?|(?:private|access|api|account|auth|secret|encryption)[_-]?key"
     "|authorization"
 )
 _CREDENTIAL = re.compile(rf"(?:^|[_.\-])(?:{_WORDS})(?:$|[_.\-])", re.IGNORECASE)

@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 class HttpConnection:
-    """One connection; opened by the first request. Not for several threads. Raises OSError, MalformedAnswerError too."""
+    """One connection, opened by the first request. Not for several threads. Raises OSError."""
 
     def __init__(self, host: str, port: int, *, tls: bool, timeout_s: float) -> None:
         self._host = host

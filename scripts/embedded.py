@@ -43,13 +43,9 @@ def start_controller(
             words += [] if database is None else ["--db", database]
             record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
         if with_agent and _living(_agent_pid_path(folder), "scripts.cli") is None:
-            agent = _spawn(
-                [
-                    "-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL,
-                    "--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent"),
-                ],  # fmt: skip
-                folder.logs_path / "agent.log",
-            )
+            words = ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
+            words += ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")]
+            agent = _spawn(words, folder.logs_path / "agent.log")
             folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
     return record
 
@@ -80,12 +76,15 @@ def _agent_pid_path(folder: StateFolder) -> Path:
 
 
 def _spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
-    """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it."""
+    """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it.
+
+    -P: the user's folder may have packages of the same names.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     environment.pop("OSTINATO_TOKEN", None)
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, *words],
+            [sys.executable, "-P", *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

@@ -1,202 +1,177 @@
-"""A controller for tests of the agent: speaks the sync message over real HTTP, and keeps what it is told in memory."""
+"""A controller on a real queue, in this process, and an agent that says what the test wants it to."""
 
 import json
 import threading
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from batch.agent.messages import AttemptStatus, Forget, Grant, LogChunk, LogRequest, Stop, SyncAnswer, SyncRequest
-from batch.launcher import Ended
+import uvicorn
 
-NODE = "here"
+from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer, SyncRequest
+from batch.controller.app import create_app
+from batch.controller.rate_limits import RateLimits
+from batch.controller.roles import Role
+from batch.controller.service import Service
+from batch.http_connection import Answer, HttpConnection
+from batch.job_queue import Queue
+from batch.launcher import Ended, Progress
+from batch.model import Node
 
-
-def grant(uid: int, *command: str, attempt: int = 1, fence: int | None = None, **changes: Any) -> Grant:
-    """Return a lease of a command on one node."""
-    fields: dict[str, Any] = {
-        "id": f"job-{uid}",
-        "fence": fence or attempt,
-        "kind": "command",
-        "payload": {"command": list(command)},
-        "nodes": (NODE,),
-        "grace_s": 5.0,
-    }
-    return Grant(uid=uid, attempt=attempt, **{**fields, **changes})
+OPERATOR = "ost_operator"
+AGENT = "ost_agent"
 
 
-class FakeController:
-    """Follows messages.py to the letter. `placed` is what should run, `ends` what was told and is durable."""
+class Reply:
+    """An answer: its status, headers and JSON."""
 
-    def __init__(self) -> None:
-        self.placed: dict[int, Grant] = {}
-        self.stops: dict[int, Stop] = {}
-        self.ends: dict[tuple[int, int], Ended] = {}
-        self.statuses: dict[int, AttemptStatus] = {}
-        self.codes: dict[str, bytes] = {}
-        self.log_requests: dict[str, LogRequest] = {}
-        self.log_chunks: dict[str, LogChunk] = {}
-        self.requests: list[SyncRequest] = []
-        self.queue = "q1"
-        self.revision = 1
-        self.is_away = False
-        self._sequence = 0
-        self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
+    def __init__(self, answer: Answer) -> None:
+        self.status_code = answer.status
+        self.headers = answer.headers
+        self.text = answer.body.decode()
 
-    def close(self) -> None:
-        """Answer no more."""
-        self.is_away = True
-        with self._changed:
-            self._changed.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
+    def json(self) -> Any:
+        """Return the JSON."""
+        return json.loads(self.text)
 
-    def place(self, *grants: Grant) -> None:
-        """Want these to run."""
-        with self._change():
-            self.placed.update({each.uid: each for each in grants})
 
-    def stop(self, uid: int, *, now: bool = False) -> None:
-        """Want this one to end."""
-        with self._change():
-            self.stops[uid] = Stop(uid=uid, attempt=self.placed[uid].attempt, now=now)
+class Served:
+    """A controller that serves at `url`: HTTP calls, and its service."""
 
-    def ask_log(self, request: LogRequest) -> LogChunk:
-        """Return a piece of a log, from the agent."""
-        with self._change():
-            self.log_requests[request.key] = request
-        wait_until(lambda: request.key in self.log_chunks, f"log {request}")
-        return self.log_chunks.pop(request.key)
+    def __init__(self, url: str, service: Service) -> None:
+        self.url = url
+        self.service = service
 
-    def wait_for_end(self, uid: int, attempt: int = 1, timeout_s: float = 30.0) -> Ended:
-        """Return how an attempt ended."""
-        wait_until(lambda: (uid, attempt) in self.ends, f"the end of {uid}/{attempt}", timeout_s)
-        return self.ends[uid, attempt]
+    def call(self, method: str, path: str, body: Any = None, *, token: str | None = OPERATOR, **headers: str) -> Reply:
+        """Return the answer, whatever it is. `body` is sent as JSON, bytes as they are."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        port = int(self.url.rpartition(":")[2])
+        connection = HttpConnection("127.0.0.1", port, tls=False, timeout_s=30.0)
+        try:
+            return Reply(connection.request(method, path, data, {"Content-Type": "application/json", **sent}))
+        finally:
+            connection.close()
 
-    def wait_until_started(self, *uids: int) -> None:
-        """Return when attempts of these jobs run."""
-        for uid in uids:
-            wait_until(lambda uid=uid: self._is_started(uid), f"the start of {uid}")
+    def json(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Return the JSON of an answer that must be a success."""
+        answer = self.call(method, path, body, **headers)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
 
-    def sync(self, request: SyncRequest) -> SyncAnswer:
-        """Answer as a controller does."""
-        deadline_s = time.monotonic() + request.wait_s
-        with self._changed:
-            self.requests.append(request)
-            if request.sequence > self._sequence:
-                self._sequence = request.sequence
-                self._learn(request)
-            while not self.is_away:
-                answer = self._answer(request)
-                left_s = deadline_s - time.monotonic()
-                if answer.start or answer.stop or answer.forget or answer.log_requests or left_s <= 0:
-                    return answer
-                self._changed.wait(left_s)
-        raise ConnectionAbortedError
+    def submit(self, *jobs: dict[str, Any]) -> list[str]:
+        """Return the ids of jobs; `command` and `kind` may be left out."""
+        full = [{"kind": "command", "payload": {"command": ["true"]}, **job} for job in jobs or ({},)]
+        return [job["id"] for job in self.json("POST", "/v1/jobs", full)["jobs"]]
 
-    def _learn(self, request: SyncRequest) -> None:
-        for chunk in request.log_chunks:
-            self.log_chunks[chunk.key] = chunk
-            self.log_requests.pop(chunk.key, None)
-        self.statuses = {status.uid: status for status in request.attempts}
-        for status in request.attempts:
-            placed = self.placed.get(status.uid)
-            if status.ended is not None and placed is not None and placed.fence == status.fence:
-                self.ends[status.uid, status.attempt] = status.ended
-                self.revision += 1
-                del self.placed[status.uid]
-                self.stops.pop(status.uid, None)
+    def state(self, job: str) -> str:
+        """Return the state of a job."""
+        return str(self.json("GET", f"/v1/jobs/{job}")["state"])
 
-    def _answer(self, request: SyncRequest) -> SyncAnswer:
-        has = {(status.uid, status.fence): status for status in request.attempts}
-        wanted = {(each.uid, each.fence): each for each in self.placed.values()}
-        unwanted = [status for key, status in has.items() if key not in wanted]
-        stops = [Stop(uid=s.uid, attempt=s.attempt, now=True) for s in unwanted if s.ended is None and s.stop != "now"]
-        for status in request.attempts:
-            stop = self.stops.get(status.uid)
-            if stop is not None and status.ended is None and status.stop not in {"now", "now" if stop.now else "save"}:
-                stops.append(stop)
-        return SyncAnswer(
-            revision=self.revision,
-            queue=self.queue,
-            start=tuple(each for key, each in wanted.items() if key not in has),
-            stop=tuple(stops),
-            forget=tuple(Forget(uid=s.uid, attempt=s.attempt) for s in unwanted if s.ended is not None),
-            log_requests=tuple(self.log_requests.values()),
+
+class FakeAgent:
+    """Keeps what it is told to start, and reports it as the test sets it."""
+
+    def __init__(self, served: Served, pool: str = "local", nodes: int = 1, cpus: int = 4) -> None:
+        self.served = served
+        self.pool = pool
+        self.nodes = tuple(Node(f"{pool}-{n}", 0, cpus) for n in range(nodes))
+        self.sequence = 0
+        self.attempts: dict[tuple[int, int], AttemptStatus] = {}
+        self.grants: dict[tuple[int, int], Grant] = {}
+        self.stops: dict[tuple[int, int], bool] = {}
+        self.chunks: list[LogChunk] = []
+
+    def sync(self, wait_s: float = 0.0) -> SyncAnswer:
+        """Report, obey, and return the answer."""
+        self.sequence += 1
+        request = SyncRequest(
+            agent=f"agent-{self.pool}",
+            sequence=self.sequence,
+            wait_s=wait_s,
+            nodes=self.nodes,
+            attempts=tuple(self.attempts.values()),
+            log_chunks=tuple(self.chunks),
         )
+        self.chunks = []
+        raw = self.served.json("POST", f"/v1/pools/{self.pool}/sync", request.to_json(), token=AGENT)
+        answer = SyncAnswer.from_json(raw)
+        for grant in answer.start:
+            self.grants[grant.uid, grant.attempt] = grant
+            self.attempts[grant.uid, grant.attempt] = AttemptStatus(
+                uid=grant.uid, attempt=grant.attempt, fence=grant.fence
+            )
+        for stop in answer.stop:
+            self.stops[stop.uid, stop.attempt] = stop.now
+        for gone in answer.forget:
+            self.attempts.pop((gone.uid, gone.attempt), None)
+        return answer
 
-    def _is_started(self, uid: int) -> bool:
-        status = self.statuses.get(uid)
-        return status is not None and status.started_s is not None
+    def take(self, count: int = 1, deadline_s: float = 10.0) -> list[Grant]:
+        """Sync until `count` more leases have come."""
+        limit_s = time.monotonic() + deadline_s
+        taken: list[Grant] = []
+        while len(taken) < count:
+            assert time.monotonic() < limit_s, f"{len(taken)} of {count} leases"
+            taken.extend(self.sync(wait_s=1.0).start)
+        return taken
 
-    def _change(self) -> "_Change":
-        return _Change(self, self._changed)
+    def starts(self, grant: Grant) -> None:
+        """Let the attempt run from the next report on."""
+        self._set(grant, started_s=time.time())
+
+    def saves(self, grant: Grant, step: int) -> None:
+        """Let the attempt report a checkpoint."""
+        self._set(grant, progress=Progress(saved_s=time.time(), step=step))
+
+    def ends(self, grant: Grant, state: str = "succeeded", **facts: Any) -> None:
+        """Let the attempt be over from the next report on."""
+        self._set(grant, ended=Ended(state=state, **facts))
+
+    def _set(self, grant: Grant, **changes: Any) -> None:
+        key = grant.uid, grant.attempt
+        fields = {name: getattr(self.attempts[key], name) for name in AttemptStatus.__slots__}
+        self.attempts[key] = AttemptStatus(**{**fields, **changes})
 
 
-class _Change:
-    def __init__(self, controller: FakeController, condition: threading.Condition) -> None:
-        self._controller = controller
-        self._condition = condition
-
-    def __enter__(self) -> None:
-        self._condition.acquire()
-        self._controller.revision += 1
-
-    def __exit__(self, *exception: object) -> None:
-        self._condition.notify_all()
-        self._condition.release()
+def open_service(folder: Path, **settings: Any) -> tuple[Queue, Service]:
+    """Return an open queue in `folder`, and a controller of it with the two tokens."""
+    (folder / "code").mkdir(parents=True, exist_ok=True)
+    queue = Queue.open(str(folder / "queue.db"))
+    service = Service(queue, folder / "code", **settings)
+    service.tokens.keep(OPERATOR, "local", Role.OPERATOR)
+    service.tokens.keep(AGENT, "local-agent", Role.AGENT)
+    return queue, service
 
 
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    """Return once `holds()`, fail with `what` after `timeout_s`."""
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s} s for {what}"
+@contextmanager
+def serving(folder: Path, rate_limits: RateLimits | None = None) -> Iterator[Served]:
+    """Serve a queue in `folder` on a port of its own; may be entered again, as a controller that is started again."""
+    queue, service = open_service(folder, rate_limits=rate_limits)
+    config = uvicorn.Config(
+        create_app(service), port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    with queue:
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive())
+            assert server.started
+            yield Served(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", service)
+        finally:
+            server.should_exit = True
+            thread.join(20.0)
+
+
+def wait_until(question: Any, deadline_s: float = 10.0) -> Any:
+    """Return the first true answer to `question`."""
+    limit_s = time.monotonic() + deadline_s
+    while not (answer := question()):
+        assert time.monotonic() < limit_s, "did not come true in time"
         time.sleep(0.01)
-
-
-def lines(path: Path) -> list[str]:
-    """Return the lines of a file, none when it is not there."""
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _handler(controller: FakeController) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if controller.is_away:
-                self._send(503, b"{}")
-                return
-            try:
-                answer = controller.sync(SyncRequest.from_json(json.loads(body)))
-            except ConnectionAbortedError:
-                self._send(503, b"{}")
-                return
-            self._send(200, json.dumps(answer.to_json()).encode())
-
-        def do_GET(self) -> None:
-            data = controller.codes.get(self.path.rpartition("/")[2])
-            self._send(404 if data is None else 200, data or b'{"detail": "no such code"}')
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-        def _send(self, status: int, data: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            try:
-                self.wfile.write(data)
-            except BrokenPipeError:  # the agent was killed
-                self.close_connection = True
-
-    return Handler
+    return answer

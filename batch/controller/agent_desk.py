@@ -5,7 +5,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, LogRequest, SyncAnswer, SyncRequest
@@ -13,9 +13,9 @@ from batch.controller.board import Board
 from batch.controller.outcomes import lost
 from batch.controller.reconcile import Orders, news, orders
 from batch.errors import ConflictError, ControllerError
-from batch.events import Event, JobUnknown
-from batch.model import Pool
+from batch.events import JobEvent, JobUnknown
 from batch.job_queue import Queue
+from batch.model import Pool
 from batch.states import JobState
 
 SILENT_AFTER_S = 30.0
@@ -107,7 +107,7 @@ class AgentDesk:
         agent = self._agents.get(pool)
         return time.monotonic() - (self._started_s if agent is None else agent.heard_s)
 
-    def silences(self) -> Iterator[Event]:
+    def silences(self) -> Iterator[JobEvent]:
         """Yield what follows from silence: jobs of silent agents are unknown, and much later lost."""
         now_s = self._clock()
         for pool in self._board.pools():
@@ -141,7 +141,7 @@ class AgentDesk:
             found = list(news(self._board.placed(pool), request.attempts, self._board.spent, self._clock()))
             if found:
                 record_each(self._queue, found)
-                self._board.refresh({getattr(event, "uid", -1) for event in found})
+                self._board.refresh({event.uid for event in found})
 
     def _set_nodes(self, pool: str, request: SyncRequest) -> None:
         known = self._queue.pools().get(pool)
@@ -150,7 +150,7 @@ class AgentDesk:
             self._queue.set_pool(Pool(name=pool, nodes=request.nodes, drained=drained))
 
 
-def record_each(queue: Queue, events: list[Event]) -> None:
+def record_each(queue: Queue, events: Sequence[JobEvent]) -> None:
     """Record `events` at once; when one does not fit any more, each that still does.
 
     Between looking and recording a person may have cancelled a job. What no longer fits is dropped: the next look

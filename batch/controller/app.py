@@ -22,6 +22,8 @@ _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
+_MAX_DISCARDED_BYTES = 64 * 2**20
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,6 +81,13 @@ class BodyLimit:
             await self._app(scope, receive, send)
 
     async def _refuse(self, scope: _Message, receive: _Receive, send: _Send, text: str) -> None:
+        # Whoever is still sending would see a broken connection instead of the answer.
+        read_bytes = 0
+        while read_bytes < _MAX_DISCARDED_BYTES:
+            message = await receive()
+            read_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
         answer = JSONResponse(error_body(BadRequestError(text)), 413, headers={"Connection": "close"})
         await answer(scope, receive, send)
 

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from batch.model import Cause
 from batch.job_queue import Queue
+from batch.model import Cause
 from batch.records import Job, JobFilter
 from batch.states import JobState
 

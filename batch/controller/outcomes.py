@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batch.events import Event, JobEnded, JobStopped
+from batch.events import JobEnded, JobEvent, JobStopped
 from batch.launcher import Ended
 from batch.model import Cause
 from batch.records import Job
@@ -38,7 +38,7 @@ RETRIES: dict[Cause, RetryRule] = {
 """The budgets of a job that says nothing; JobSpec.retries overrides them by cause."""
 
 
-def after_attempt(job: Job, ended: Ended, spent: Mapping[Cause, int], now_s: float) -> Event:
+def after_attempt(job: Job, ended: Ended, spent: Mapping[Cause, int], now_s: float) -> JobEvent:
     """Return the event for the end of the job's current attempt.
 
     `spent` counts the earlier attempts of the job by the cause that ended them. An attempt that was asked to stop goes
@@ -59,7 +59,7 @@ def after_attempt(job: Job, ended: Ended, spent: Mapping[Cause, int], now_s: flo
     return _over(job, "failed", ended, now_s, cause)
 
 
-def lost(job: Job, spent: Mapping[Cause, int], now_s: float, message: str) -> Event:
+def lost(job: Job, spent: Mapping[Cause, int], now_s: float, message: str) -> JobEvent:
     """Return the event for an attempt that is given up because nobody can say how it is."""
     return after_attempt(job, Ended(state="failed", cause=Cause.INFRASTRUCTURE, message=message), spent, now_s)
 

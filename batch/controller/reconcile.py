@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batch.agent.messages import AttemptStatus, Forget, Grant, Stop
 from batch.controller.outcomes import after_attempt, lost
-from batch.events import Event, JobAdopted, JobCheckpointed, JobStarted
+from batch.events import JobAdopted, JobCheckpointed, JobEvent, JobStarted
 from batch.model import Cause
 from batch.records import Job
 from batch.states import JobState
@@ -33,7 +33,7 @@ class Orders:
 
 def news(
     placed: Mapping[int, Job], reported: Collection[AttemptStatus], spent: Spent, now_s: float
-) -> Iterator[Event]:
+) -> Iterator[JobEvent]:
     """Yield what the journal does not know yet. `placed` are the pool's jobs by uid, `reported` what its agent has."""
     seen = set()
     for status in reported:
@@ -99,7 +99,7 @@ def _of(placed: Mapping[int, Job], status: AttemptStatus) -> Job | None:
     return job if job is not None and (job.attempt, job.fence) == (status.attempt, status.fence) else None
 
 
-def _checkpointed(job: Job, status: AttemptStatus, now_s: float) -> Iterator[Event]:
+def _checkpointed(job: Job, status: AttemptStatus, now_s: float) -> Iterator[JobEvent]:
     saved_s = status.progress.saved_s
     if saved_s is not None and (job.saved_s is None or saved_s > job.saved_s):
         yield JobCheckpointed(

@@ -46,7 +46,7 @@ async def submit_jobs(request: Request) -> Response:
     if key is not None and not 1 <= len(key) <= _MAX_KEY:
         raise BadRequestError(f"Idempotency-Key has {len(key)} characters: 1 to {_MAX_KEY} are allowed")
     specs = jobs_from_json(parse_body(await request.body()), service.queue.resolve, who)
-    service.check_shapes(specs)
+    service.check_possible(specs)
     uids = await asyncio.wrap_future(service.queue.submit_soon(specs, key=key))
     return _created({"jobs": [{"uid": uid, "id": id_of(uid)} for uid in uids]})
 
@@ -56,7 +56,7 @@ async def submit_sweep(request: Request) -> Response:
     service: Service = request.app.state.service
     who = service.admit(request.headers.get("authorization"), Right.SUBMIT)
     spec = sweep_from_json(parse_body(await request.body()), service.queue.resolve, who)
-    service.check_shapes([spec.template])
+    service.check_possible([spec.template])
     uid = await asyncio.wrap_future(service.queue.submit_sweep_soon(spec))
     return _created(sweep_page(await asyncio.to_thread(service.queue.sweep, uid)))
 

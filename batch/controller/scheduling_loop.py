@@ -54,6 +54,9 @@ class SchedulingLoop:
         self._lock = threading.Lock()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="scheduling", daemon=True)
+        self._touched: set[int] = set()
+        self._seq = 0
+        self._told = 0
         self.failure: str | None = None
         """Why the last round failed; None while all is well."""
 
@@ -74,8 +77,12 @@ class SchedulingLoop:
         self._wake.set()
 
     def ask(self, question: Callable[[SchedulerState, float], T]) -> T:
-        """Return what `question` says about the state as it is now. Blocks while a decision is made: milliseconds."""
+        """Return what `question` says about the state, all that was committed before included.
+
+        Blocks while a decision is made, some milliseconds.
+        """
         with self._lock:
+            self._take_in()
             return question(self._state, self._clock())
 
     def _run(self) -> None:
@@ -100,17 +107,22 @@ class SchedulingLoop:
         if self._act(actions):
             self._follow()
 
+    def _take_in(self) -> None:
+        """Apply what was committed; with the lock held."""
+        while self._heard:
+            self._seq, event = self._heard.popleft()
+            self._state.apply(event)
+            if isinstance(event, JobEvent) and (isinstance(event, JobPlaced) or self._board.has(event.uid)):
+                self._touched.add(event.uid)
+
     def _follow(self) -> None:
         """Take in what was committed, and wake the agents that it concerns."""
-        uids, seq = set(), 0
         with self._lock:
-            while self._heard:
-                seq, event = self._heard.popleft()
-                self._state.apply(event)
-                if isinstance(event, JobEvent) and (isinstance(event, JobPlaced) or self._board.has(event.uid)):
-                    uids.add(event.uid)
-        if seq:
-            self._on_change(self._board.refresh(uids), seq)
+            self._take_in()
+            touched, self._touched = self._touched, set()
+        if self._seq > self._told:
+            self._told = self._seq
+            self._on_change(self._board.refresh(touched), self._told)
 
     def _act(self, actions: Sequence[Action]) -> bool:
         """Make placements and preemptions durable. What a person has overtaken meanwhile is decided anew."""

@@ -14,10 +14,10 @@ from batch.controller.roles import Principal, Right
 from batch.controller.scheduling_loop import SchedulingLoop
 from batch.controller.shapes import check_possible
 from batch.controller.tokens import Tokens
-from batch.errors import NotFoundError
-from batch.events import Event, PoolSet
+from batch.errors import BadRequestError, NotFoundError
+from batch.events import Event, PoolSet, TeamSet
 from batch.job_queue import Queue
-from batch.model import JobSpec, Pool, Shape
+from batch.model import JobSpec, Pool, Shape, Team
 from batch.records import Job
 from batch.scheduler import PolicyConfig, SchedulerState
 
@@ -68,6 +68,7 @@ class Service:
         self.started_s = time.monotonic()
         self._policy = policy or PolicyConfig()
         self._pools: dict[str, Pool] = {}
+        self._teams: dict[str, Team] = {}
         self._possible: set[tuple[Shape, str | None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -94,9 +95,13 @@ class Service:
         who.check(right)
         return who
 
-    def check_shapes(self, specs: list[JobSpec]) -> None:
-        """Raise ImpossibleShapeError, or NotFoundError for a pool that does not exist."""
+    def check_possible(self, specs: list[JobSpec]) -> None:
+        """Raise for what could never start.
+
+        ImpossibleShapeError; BadRequestError for more than the team's quota; NotFoundError for an unknown pool.
+        """
         for spec in specs:
+            self._check_quota(spec)
             wanted = (spec.shape, spec.pool)
             if wanted in self._possible:
                 continue
@@ -105,6 +110,14 @@ class Service:
                 raise NotFoundError(f"there is no pool {spec.pool!r}; there are: {known}")
             check_possible(spec.shape, self._pools, spec.pool)
             self._possible.add(wanted)
+
+    def _check_quota(self, spec: JobSpec) -> None:
+        team = self._teams.get(spec.team)
+        if team is not None and team.quota is not None and spec.shape.chips > team.quota:
+            raise BadRequestError(
+                f"team {team.name!r} has a quota of {team.quota} chips and the job wants {spec.shape.chips}: it could "
+                "never start. Ask for less, or let an operator raise it: `ostinato team set --quota`"
+            )
 
     def owned(self, who: Principal, uid: int) -> Job | None:
         """Return the job, None for a sweep. Raises NotAllowedError when `who` may not act on it."""
@@ -130,12 +143,14 @@ class Service:
         for event in self.queue.replay():
             state.apply(event)
             count += 1
-        self._pools = self.queue.pools()
+        self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
 
     def _hear(self, committed: "list[tuple[int, Event]]") -> None:
         for _, event in committed:
-            if isinstance(event, PoolSet):
+            if isinstance(event, TeamSet):
+                self._teams = {**self._teams, event.team.name: event.team}
+            elif isinstance(event, PoolSet):
                 self._pools = {**self._pools, event.pool.name: event.pool}
                 self._possible = set()
         self.scheduling.hear(committed)
@@ -164,3 +179,4 @@ class Service:
         found = list(self.desk.silences())
         if found:
             record_each(self.queue, found)
+            self.board.refresh({event.uid for event in found})

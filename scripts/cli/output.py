@@ -59,7 +59,7 @@ def say(text: str) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table: columns of figures to the right, nothing cut off."""
     cells = [[_cell(value) for value in row] for row in rows]
-    figures = [bool(cells) and all(map(_is_figure, each)) for each in zip(*cells, strict=True)] or [False] * len(columns)
+    figures = [bool(cells) and all(_is_figure(row[at]) for row in cells) for at in range(len(columns))]
     widths = [max(len(row[at]) for row in (columns, *cells)) for at in range(len(columns))]
     is_plain = all(cell.isascii() and cell.isprintable() for row in cells for cell in row)
     if not is_plain or (sys.stdout.isatty() and sum(widths) + 3 * len(widths) > get_terminal_size().columns):

@@ -85,7 +85,8 @@ def submit(  # noqa: PLR0913 - the options of one command line
     """Submit a training run (KEY=VALUE overrides), or a program (-- COMMAND). It is on disk when this returns."""
     given = {
         "team": team, "tier": tier, "name": name, "nodes": nodes, "gpus": gpus, "cpus": cpus,
-        "accelerator": accelerator, "same": same, "time": time, "grace": grace, "deadline": deadline, "not_before": not_before, "pool": pool,
+        "accelerator": accelerator, "same": same, "time": time, "grace": grace, "deadline": deadline,
+        "not_before": not_before, "pool": pool,
     }  # fmt: skip
     overrides, asked = split_queue_keys(words, {option: text for option, text in given.items() if text is not None})
     job = command_job(words, env, secret) if is_command(words) else train_job(overrides)
