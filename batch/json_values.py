@@ -1,10 +1,11 @@
 """Frozen dataclasses as JSON values, and strictly back. Pure.
 
-A dataclass becomes an object of the fields that are not at their default, an enum its value, a tuple a list. The types
-of the fields say how to read them, so that nothing but what is declared is ever made of what was read. The functions
-for a type are put together once, when it is first met: jobs pass here at thousands a second.
+A dataclass becomes an object of the fields that are not at their default, an enum its value, a tuple a list, bytes
+base64. The types of the fields say how to read them, so that nothing but what is declared is ever made of what was
+read. The functions for a type are put together once, when it is first met: jobs pass here at thousands a second.
 """
 
+import base64
 import dataclasses
 import types
 import typing
@@ -26,13 +27,13 @@ def to_json(value: Any) -> dict[str, Any]:
     return typing.cast("dict[str, Any]", _writer(typing.cast("Any", type(value)))(value))
 
 
-def from_json(cls: type[T], document: Any, where: str) -> T:
+def from_json(cls: type[T], document: Any, where: str, *, lenient: bool = False) -> T:
     """Return the instance of dataclass `cls` that `document` describes.
 
     Raises BadRequestError, whose text begins with `where` and the path in the document, for fields that are unknown,
-    missing or of another type.
+    missing or of another type. With `lenient`, unknown fields are left out: between programs whose versions may differ.
     """
-    return typing.cast("T", _reader(typing.cast("Any", cls))(document, where))
+    return typing.cast("T", _reader(typing.cast("Any", cls), lenient)(document, where))
 
 
 @cache
@@ -41,6 +42,8 @@ def _writer(kind: Any) -> _Write:
         return _dataclass_writer(typing.cast("type[Any]", kind))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return lambda value: value.value
+    if kind is bytes:
+        return lambda value: base64.b64encode(value).decode("ascii")
     arguments = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if origin in {types.UnionType, typing.Union}:
@@ -91,22 +94,40 @@ def _beside_none(arguments: tuple[Any, ...]) -> Any:
 
 
 @cache
-def _reader(kind: Any) -> _Read:
+def _reader(kind: Any, lenient: bool) -> _Read:
     if dataclasses.is_dataclass(kind):
-        return _dataclass_reader(typing.cast("type[Any]", kind))
+        return _dataclass_reader(typing.cast("type[Any]", kind), lenient)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _enum_reader(kind)
     arguments = typing.get_args(kind)
     origin = typing.get_origin(kind)
     if origin in {types.UnionType, typing.Union}:
-        return _optional_reader(_reader(_beside_none(arguments)))
+        return _optional_reader(_reader(_beside_none(arguments), lenient))
     if origin is tuple:
-        return _tuple_reader(arguments)
+        return _tuple_reader(arguments, lenient)
     if origin is Mapping:
-        return _mapping_reader(_reader(arguments[0]), _reader(arguments[1]))
+        read_key = _read_number if arguments[0] is int else _reader(arguments[0], lenient)
+        return _mapping_reader(read_key, _reader(arguments[1], lenient))
+    if kind is bytes:
+        return _read_bytes
     if kind is Any:
         return lambda value, where: value
     return _scalar_reader(kind)
+
+
+def _read_bytes(value: Any, where: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (TypeError, ValueError):
+        raise BadRequestError(f"{where} = {_short(value)}: must be base64 text") from None
+
+
+def _read_number(key: Any, where: str) -> int:
+    """Return the number that a key of an object stands for: JSON has only text there."""
+    try:
+        return int(key)
+    except ValueError:
+        raise BadRequestError(f"{where} = {_short(key)}: must have numbers as keys") from None
 
 
 def _scalar_reader(kind: type[Any]) -> _Read:
@@ -136,9 +157,9 @@ def _optional_reader(read_some: _Read) -> _Read:
     return lambda value, where: None if value is None else read_some(value, where)
 
 
-def _tuple_reader(arguments: tuple[Any, ...]) -> _Read:
-    repeated = _reader(arguments[0]) if arguments[1:] == (...,) else None
-    readers = [_reader(argument) for argument in arguments] if repeated is None else []
+def _tuple_reader(arguments: tuple[Any, ...], lenient: bool) -> _Read:
+    repeated = _reader(arguments[0], lenient) if arguments[1:] == (...,) else None
+    readers = [_reader(argument, lenient) for argument in arguments] if repeated is None else []
 
     def read(value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
@@ -161,9 +182,9 @@ def _mapping_reader(read_key: _Read, read_value: _Read) -> _Read:
     return read
 
 
-def _dataclass_reader(cls: type[Any]) -> _Read:
+def _dataclass_reader(cls: type[Any], lenient: bool) -> _Read:
     hints = typing.get_type_hints(cls)
-    readers = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(cls)}
+    readers = {field.name: _reader(hints[field.name], lenient) for field in dataclasses.fields(cls)}
     required = {field.name for field in dataclasses.fields(cls) if _default(field) is _ABSENT}
 
     def read(value: Any, where: str) -> Any:
@@ -171,6 +192,8 @@ def _dataclass_reader(cls: type[Any]) -> _Read:
             raise BadRequestError(f"{where} = {_short(value)}: must be an object")
         if not required <= value.keys():
             raise BadRequestError(f"{where}: lacks {', '.join(sorted(required - value.keys()))}")
+        if lenient:
+            value = {name: item for name, item in value.items() if name in readers}
         if not value.keys() <= readers.keys():
             unknown = ", ".join(sorted(value.keys() - readers.keys()))
             raise BadRequestError(f"{where}: does not know {unknown}; allowed are {', '.join(sorted(readers))}")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.agent.json_fields import from_json
+from batch.json_values import from_json
 from scripts.train_payload import TrainAttempt
 
 if TYPE_CHECKING:

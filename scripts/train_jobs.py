@@ -8,8 +8,8 @@ from pathlib import Path
 from batch.agent.atomic_files import replace_json
 from batch.agent.attempt_folder import attempt_path, run_path
 from batch.agent.command import CommandLauncher, CommandPayload
-from batch.agent.json_fields import from_json, to_json
 from batch.errors import BadRequestError, LaunchError
+from batch.json_values import from_json, to_json
 from batch.launcher import Ended, Lease, Progress
 from batch.model import Cause
 from scripts.train_payload import TrainAttempt, TrainPayload

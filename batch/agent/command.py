@@ -17,10 +17,10 @@ from batch.agent.attempt_folder import (
 )
 from batch.agent.exits import NOT_STARTED, PEER, ProcessExit, judge
 from batch.agent.job_environment import job_environment
-from batch.agent.json_fields import from_json
 from batch.agent.node_processes import NOBODY, NodeProcesses
 from batch.agent.secret_references import resolve, resolved
 from batch.errors import BadRequestError, LaunchError
+from batch.json_values import from_json
 from batch.launcher import Ended, Lease, Progress
 
 _LIVING_EVERY_S = 1.0

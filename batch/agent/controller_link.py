@@ -143,10 +143,10 @@ class Backoff:
 
 
 def _detail(data: bytes) -> str:
-    """Return what an answer says went wrong: the `detail` of its JSON, or its beginning."""
+    """Return what an answer says went wrong: the message of its error, or its beginning."""
     text = data[:2000].decode(errors="replace")
     try:
         raw: Any = json.loads(text)
-    except ValueError:
+        return str(raw["error"]["message"])
+    except (ValueError, LookupError, TypeError):
         return text[:300]
-    return str(raw.get("detail", raw))[:1000] if isinstance(raw, dict) else text[:300]

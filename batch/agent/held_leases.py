@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.agent.atomic_files import read_json, replace_json
-from batch.agent.json_fields import from_json, to_json
 from batch.agent.messages import Grant
 from batch.errors import ConflictError
+from batch.json_values import from_json, to_json
 from batch.launcher import Ended
 
 
@@ -77,7 +77,7 @@ class AgentFolder:
     def read(self) -> list[HeldLease]:
         """Return the leases that are there; one that a loss of power has torn is left out, and comes again."""
         raws = (read_json(path) for path in sorted(self._leases.glob("[0-9]*.json")))
-        return [from_json(HeldLease, raw, "lease") for raw in raws if raw is not None]
+        return [from_json(HeldLease, raw, "lease", lenient=True) for raw in raws if raw is not None]
 
     def keep(self, lease: HeldLease) -> None:
         """Write a lease down, in place of what was known of it."""

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch.agent.json_fields import from_json, to_json
+from batch.json_values import from_json, to_json
 from batch.launcher import Ended, Progress
 from batch.model import Node
 
@@ -109,13 +109,12 @@ class SyncRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the call."""
-        body: dict[str, Any] = to_json(self)
-        return body
+        return to_json(self)
 
     @classmethod
     def from_json(cls, raw: Any) -> "SyncRequest":
         """Return the request that `raw`, parsed JSON, says. Raises BadRequestError."""
-        return from_json(cls, raw, "sync")
+        return from_json(cls, raw, "sync", lenient=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +151,9 @@ class SyncAnswer:
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the answer."""
-        body: dict[str, Any] = to_json(self)
-        return body
+        return to_json(self)
 
     @classmethod
     def from_json(cls, raw: Any) -> "SyncAnswer":
         """Return the answer that `raw`, parsed JSON, says. Raises BadRequestError."""
-        return from_json(cls, raw, "sync answer")
+        return from_json(cls, raw, "sync answer", lenient=True)

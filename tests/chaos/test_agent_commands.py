@@ -15,7 +15,7 @@ from batch.agent.process_identity import ProcessIdentity, session_members
 from batch.code_bundle import pack
 from batch.model import Cause
 from tests.fixtures_agent import AgentProcess
-from tests.fixtures_controller import FakeController, grant, lines, wait_until
+from tests.fixtures_fake_controller import FakeController, grant, lines, wait_until
 
 
 @pytest.fixture

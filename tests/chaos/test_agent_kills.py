@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures_agent import AgentProcess
-from tests.fixtures_controller import FakeController, grant, lines
+from tests.fixtures_fake_controller import FakeController, grant, lines
 
 _JOBS = 24
 

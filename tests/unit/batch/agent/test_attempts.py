@@ -15,7 +15,7 @@ from batch.agent.node_processes import LocalProcesses
 from batch.errors import ConflictError, LaunchError, NotFoundError
 from batch.launcher import Ended, Lease, Progress
 from batch.model import Cause, Node
-from tests.fixtures_controller import grant
+from tests.fixtures_fake_controller import grant
 
 Key = tuple[int, int]
 

@@ -60,7 +60,7 @@ def url() -> Iterator[str]:
     ],
 )
 def test_an_answer_is_an_error_by_its_status(url: str, status: int, error: type[BatchQueueError]) -> None:
-    Scripted.status, Scripted.body = status, json.dumps({"detail": "the reason"}).encode()
+    Scripted.status, Scripted.body = status, json.dumps({"error": {"message": "the reason"}}).encode()
     with pytest.raises(error, match=f"{status} the reason"):
         ControllerLink(url, "a pool/x").sync(REQUEST)
     assert Scripted.seen == [("/v1/pools/a%20pool%2Fx/sync", None)]

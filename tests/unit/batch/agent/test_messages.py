@@ -92,13 +92,13 @@ def test_a_field_of_a_newer_version_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ({}, "sync answer.revision is missing"),
-        ([], "sync answer = '\\[\\]': must be an object"),
-        ({"revision": "3"}, "sync answer.revision = '3': must be int"),
-        ({"revision": True}, "must be int"),
-        ({"revision": 1, "stop": {}}, "sync answer.stop = '{}': must be a list"),
-        ({"revision": 1, "stop": [{"uid": 1}]}, r"sync answer.stop\[0\].attempt is missing"),
-        ({"revision": 1, "stop": [{"uid": 1, "attempt": 1, "now": 1}]}, r"stop\[0\].now = '1': must be bool"),
+        ({}, "sync answer: lacks revision"),
+        ([], r"sync answer = \[\]: must be an object"),
+        ({"revision": "3"}, "sync answer.revision = '3': must be of type int"),
+        ({"revision": True}, "must be of type int"),
+        ({"revision": 1, "stop": {}}, "sync answer.stop = {}: must be a list"),
+        ({"revision": 1, "stop": [{"uid": 1}]}, r"sync answer.stop\[0\]: lacks attempt"),
+        ({"revision": 1, "stop": [{"uid": 1, "attempt": 1, "now": 1}]}, r"stop\[0\].now = 1: must be of type bool"),
     ],
 )
 def test_a_malformed_answer_is_told_by_place_and_value(raw: object, said: str) -> None:
@@ -117,5 +117,5 @@ def test_a_malformed_request_is_told_by_place_and_value() -> None:
         SyncRequest.from_json({**body, "attempts": [], "log_chunks": [{"key": "", "offset": 0, "data": "%"}]})
     status["ended"] = None
     status["log_bytes"] = {"one": 1}
-    with pytest.raises(BadRequestError, match="must be numbers as keys"):
+    with pytest.raises(BadRequestError, match="must have numbers as keys"):
         SyncRequest.from_json(body)

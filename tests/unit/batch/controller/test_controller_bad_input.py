@@ -85,7 +85,7 @@ def test_large_bodies_are_refused_before_they_are_read(shared: Served) -> None:
         ("GET", "/v1/jobs?limit=0", None, "limit"),
         ("PUT", "/v1/code/nonsense", {}, "hexadecimal"),
         ("PUT", f"/v1/code/{'a' * 64}", {}, "code bundle"),
-        ("POST", "/v1/pools/p/sync", {"agent": "a"}, "missing"),
+        ("POST", "/v1/pools/p/sync", {"agent": "a"}, "lacks"),
         ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", []]]}, ""),
     ],
 )
