@@ -165,7 +165,7 @@ def test_ctrl_c_while_waiting_leaves_the_job(ostinato: Ostinato, monkeypatch: py
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("batch.client.time.sleep", interrupt)
+    monkeypatch.setattr("batch.client.Client.wait", interrupt)
     said = ostinato("wait", job)
     assert (said.code, "the jobs go on" in said.err) == (0, True)
 
