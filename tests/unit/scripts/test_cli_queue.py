@@ -162,7 +162,7 @@ def test_a_job_is_followed_to_its_end(ostinato: Ostinato, controller: Served) ->
 def test_ctrl_c_while_waiting_leaves_the_job(ostinato: Ostinato, monkeypatch: pytest.MonkeyPatch) -> None:
     job = submit(ostinato, "--no-code", "--hold", "--", "true")
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("batch.client.Client.wait", interrupt)
