@@ -62,7 +62,9 @@ class NotAllowedError(BatchQueueError):
 
 
 class LimitError(BatchQueueError):
-    """Over a rate limit, or over a limit of the team."""
+    """Over a rate limit, or over a limit of the team. `retry_after_s` says when to try again, where that is known."""
+
+    retry_after_s: float | None = None
 
 
 class StoreError(BatchQueueError):

@@ -103,12 +103,17 @@ class JobCheckpointed(JobEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStopping(JobEvent):
-    """The attempt is asked to save and stop. `then`: queued, held or cancelled; `beneficiary`: for whom."""
+    """The attempt is asked to save and stop; `now`: to stop without saving.
+
+    `then`: queued, held or cancelled; `beneficiary`: for whom. May be said again of a job that stops already, when it
+    shall go elsewhere or stop faster; only what is to be cancelled stays so.
+    """
 
     attempt: int
     then: str
     reason: str
     beneficiary: int | None = None
+    now: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ class Lease:
     """One attempt of one job, as the agent gets it. `fence` grows with each placement of the job and never repeats.
 
     `folder` is where the attempt keeps its files; it is the same for all attempts of a job on a pool. `code_path` is
-    the unpacked working folder as it was when the job was submitted. `nodes` has one name per bundle.
+    the unpacked working folder as it was when the job was submitted. `nodes` has one name per bundle, and `devices` the
+    accelerators of each that are the attempt's own; empty where the launcher gets them from elsewhere.
     """
 
     uid: int
@@ -32,6 +33,7 @@ class Lease:
     time_limit_s: float | None
     folder: Path
     code_path: Path | None
+    devices: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,10 @@ class Launcher(Protocol):
 
     def start(self, lease: Lease) -> None:
         """Start the attempt. Raises LaunchError."""
+        ...
+
+    def started_s(self, lease: Lease) -> float | None:
+        """Return since when the attempt runs (epoch seconds); None while it is being started, or never was."""
         ...
 
     def poll(self, lease: Lease) -> Ended | None:

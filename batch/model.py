@@ -61,7 +61,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Wait until job or sweep `uid` has ended; with `ok`, until it has succeeded."""
+    """Wait until job or sweep `uid` has ended; with `ok`, until it has succeeded.
+
+    Among jobs submitted in one call, -1 is the first of them, -2 the second, and so on; the store puts the uids there.
+    """
 
     uid: int
     ok: bool = True

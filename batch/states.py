@@ -45,10 +45,10 @@ MOVES: dict[JobState, frozenset[JobState]] = {
     _S.STOPPING: frozenset({_S.UNKNOWN, _S.QUEUED, _S.HELD} | _ENDED),
     # The agent is silent. Never an outcome: it is adopted when the agent comes back, or fenced out and queued again.
     _S.UNKNOWN: frozenset({_S.RUNNING, _S.STOPPING, _S.QUEUED, _S.HELD} | _ENDED),
-    # Only by a person's `requeue`.
-    _S.SUCCEEDED: frozenset({_S.QUEUED}),
-    _S.FAILED: frozenset({_S.QUEUED}),
-    _S.CANCELLED: frozenset({_S.QUEUED}),
+    # Only by a person's `requeue`. Blocked again: what it waits for had not ended when it was cancelled.
+    _S.SUCCEEDED: frozenset({_S.QUEUED, _S.BLOCKED}),
+    _S.FAILED: frozenset({_S.QUEUED, _S.BLOCKED}),
+    _S.CANCELLED: frozenset({_S.QUEUED, _S.BLOCKED}),
 }
 
 

@@ -12,7 +12,10 @@ from trainer.config import ClusterConfig, EngineConfig, OptimConfig, RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """One run. `recipe`, `model` and `data` are only built inside the workers."""
+    """One run. `recipe`, `model` and `data` are only built inside the workers.
+
+    `job` and `lease` are those of a queue: an attempt of an older lease can neither claim nor commit any more.
+    """
 
     name: str
     folder: Path
@@ -26,6 +29,8 @@ class RunPlan:
     model: ModelConfig
     data: DataConfig
     resume_command: str = field(default="")
+    job: str = ""
+    lease: int = 0
 
     def batch_plan(self) -> BatchPlan:
         """Return the batch arithmetic. Raises BatchError."""

@@ -192,7 +192,8 @@ class Supervisor:
     def _claim_fence(self) -> None:
         """Claim a fence for this generation: what a lost one had half saved must not mix with what it saves again."""
         store = open_store(self._plan.checkpoint_url, self._plan.checkpoint.storage_options)
-        self._record = self._folder.write_record(replace(self._record, fence=claim_fence(store)))
+        fence = claim_fence(store, job=self._plan.job, lease=self._plan.lease)
+        self._record = self._folder.write_record(replace(self._record, fence=fence))
 
     def _started(self, group: WorkerGroup, began_s: float, recovery: Recovery | None) -> None:
         phase = "start_phase" if recovery is None else "recovery_phase"

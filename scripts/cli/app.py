@@ -1,5 +1,6 @@
 """The command `ostinato`: which commands there are, and how every call ends."""
 
+import gc
 import sys
 import traceback
 from collections.abc import Sequence
@@ -8,37 +9,19 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scripts.cli import (
-    checkpoints_commands,
-    config_commands,
-    data_commands,
-    doctor_command,
-    logs_command,
-    runs_commands,
-    stop_command,
-    train_commands,
-)
 from scripts.cli.cli_errors import report_error, report_message, wants_json
+from scripts.cli.commands import CommandGroup
 from scripts.cli.exit_codes import ExitCode
+from scripts.cli.plain_call import plain_call
 
 app = typer.Typer(
     name="ostinato",
+    cls=CommandGroup,
     help="Orders, runs and resumes training.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 not found, 4 environment, 75 interrupted and resumable.",
 )
-app.command("train")(train_commands.train)
-app.command("resume")(train_commands.resume)
-app.command("runs")(runs_commands.runs)
-app.command("show")(runs_commands.show)
-app.command("logs")(logs_command.logs)
-app.command("stop")(stop_command.stop)
-app.command("doctor")(doctor_command.doctor)
-app.add_typer(checkpoints_commands.app, name="checkpoints")
-app.add_typer(data_commands.app, name="data")
-app.add_typer(config_commands.app, name="config")
-
 
 @app.callback()
 def root(
@@ -58,7 +41,9 @@ def run(words: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = wants_json(words)
     try:
-        code = app(args=words, prog_name="ostinato", standalone_mode=False)
+        call = plain_call(words)
+        gc.enable()  # `main` has switched it off while we are imported
+        code = call() if call else app(args=words, prog_name="ostinato", standalone_mode=False)
     except TyperException as error:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):

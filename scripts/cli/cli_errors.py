@@ -3,30 +3,11 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from checkpoint.errors import (
-    ArenaError,
-    CheckpointError,
-    KeeperError,
-    ObjectMissing,
-    StoreError,
-)
-from configs.errors import ConfigError
-from recipes.errors import (
-    CombinationError,
-    MissingShardError,
-    NoCatalogueError,
-    PackagesError,
-    RecipeError,
-    RecordCacheError,
-    UnknownChoiceError,
-    UnreachableError,
-)
 from scripts.cli.exit_codes import ExitCode
-from scripts.origin import ForeignPackageError
-from trainer.errors import BatchError, ClusterError, DeviceError, RunFolderError, TrainerError
 
 
 class CommandError(Exception):
@@ -37,27 +18,48 @@ class NotFoundError(Exception):
     """No such run or checkpoint."""
 
 
-_EXIT_CODES: tuple[tuple[tuple[type[Exception], ...], ExitCode], ...] = (
-    ((ConfigError, CommandError, BatchError, UnknownChoiceError, CombinationError), ExitCode.BAD_INPUT),
-    ((NotFoundError, ObjectMissing, NoCatalogueError, MissingShardError), ExitCode.NOT_FOUND),
-    ((StoreError, ArenaError, KeeperError), ExitCode.ENVIRONMENT),
-    ((ClusterError, DeviceError, RunFolderError, ForeignPackageError), ExitCode.ENVIRONMENT),
-    ((UnreachableError, PackagesError, RecordCacheError), ExitCode.ENVIRONMENT),
-)
-_OURS = (
-    ConfigError,
-    CheckpointError,
-    RecipeError,
-    TrainerError,
-    CommandError,
-    NotFoundError,
-    ForeignPackageError,
-)
+@cache
+def _exit_codes() -> tuple[tuple[tuple[type[Exception], ...], ExitCode], ...]:
+    """Return the code of each kind of error. Imports the errors of all packages: only when there is one to tell."""
+    import batch.errors as batch
+    from checkpoint.errors import ArenaError, KeeperError, ObjectMissing, StoreError
+    from configs.errors import ConfigError
+    from recipes import errors as recipes
+    from scripts.origin import ForeignPackageError
+    from trainer.errors import BatchError, ClusterError, DeviceError, RunFolderError
+
+    return (
+        ((ConfigError, CommandError, BatchError), ExitCode.BAD_INPUT),
+        ((recipes.UnknownChoiceError, recipes.CombinationError), ExitCode.BAD_INPUT),
+        ((batch.BadRequestError, batch.AmbiguousIdError, batch.ConflictError), ExitCode.BAD_INPUT),
+        ((NotFoundError, ObjectMissing, batch.NotFoundError), ExitCode.NOT_FOUND),
+        ((recipes.NoCatalogueError, recipes.MissingShardError), ExitCode.NOT_FOUND),
+        ((StoreError, ArenaError, KeeperError), ExitCode.ENVIRONMENT),
+        ((ClusterError, DeviceError, RunFolderError, ForeignPackageError), ExitCode.ENVIRONMENT),
+        ((recipes.UnreachableError, recipes.PackagesError, recipes.RecordCacheError), ExitCode.ENVIRONMENT),
+        ((batch.NotAllowedError, batch.StoreError, batch.ControllerError), ExitCode.ENVIRONMENT),
+        ((batch.LimitError,), ExitCode.INTERRUPTED),
+    )
+
+
+@cache
+def _ours() -> tuple[type[Exception], ...]:
+    from batch.errors import BatchQueueError
+    from checkpoint.errors import CheckpointError
+    from configs.errors import ConfigError
+    from recipes.errors import RecipeError
+    from scripts.origin import ForeignPackageError
+    from trainer.errors import TrainerError
+
+    return (
+        BatchQueueError, ConfigError, CheckpointError, RecipeError, TrainerError, CommandError, NotFoundError,
+        ForeignPackageError,
+    )  # fmt: skip
 
 
 def exit_code_of(error: Exception) -> ExitCode:
     """Return the exit code for an error; those nobody foresaw are failures."""
-    for kinds, code in _EXIT_CODES:
+    for kinds, code in _exit_codes():
         if isinstance(error, kinds):
             return code
     return ExitCode.FAILED
@@ -67,12 +69,11 @@ def report_error(error: Exception, *, as_json: bool) -> ExitCode:
     """Write one clear message, or one JSON object, to stderr, and return the exit code."""
     code = exit_code_of(error)
     message = str(error)
-    if not isinstance(error, _OURS):
+    if not isinstance(error, _ours()):
         message = f"unforeseen {type(error).__name__}: {error}; `ostinato --debug ...` shows where"
-    if isinstance(error, ConfigError):
-        report_message(message, code, as_json=as_json, kind=type(error).__name__, problems=error.details())
-    else:
-        report_message(message, code, as_json=as_json, kind=type(error).__name__)
+    details = getattr(error, "details", None)
+    problems = {"problems": details()} if callable(details) else {}
+    report_message(message, code, as_json=as_json, kind=type(error).__name__, **problems)
     return code
 
 

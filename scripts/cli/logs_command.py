@@ -1,4 +1,4 @@
-"""`logs`: what the processes of a run have printed."""
+"""`logs`: what the processes of a run, or of a job of the queue, have printed."""
 
 import json
 import sys
@@ -10,9 +10,10 @@ import typer
 
 from scripts.cli.cli_errors import NotFoundError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.find_run import FolderOption, RunArgument, find_run
+from scripts.cli.find_run import FolderOption, find_run
 from scripts.cli.log_lines import LogLine, LogReader
 from scripts.cli.output import OutputFormat, OutputOption
+from scripts.cli.show_command import RunOrJob
 from trainer.run_folder import RunFolder
 from trainer.states import RunState
 
@@ -20,15 +21,21 @@ _POLL_S = 0.2
 
 
 def logs(
-    run: RunArgument,
+    run: RunOrJob,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the run has ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until it has ended")] = False,
     rank: Annotated[int | None, typer.Option(min=0, help="only this rank")] = None,
     tail: Annotated[int | None, typer.Option(min=0, help="only the last lines of each log")] = None,
     folder: FolderOption = Path("runs"),
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
-    """Print the logs of a run's processes. Ctrl-C while following leaves the run alone."""
+    """Print the logs of a run's or a job's processes. Ctrl-C while following leaves them alone."""
+    from scripts.cli.run_or_job import is_job
+
+    if is_job(run, folder):
+        from scripts.cli.job_logs import print_job_logs
+
+        return print_job_logs(run, follow=follow, rank=rank, tail=tail, output=output)
     found = find_run(run, folder)
     if rank is not None and not follow and not _paths(found, rank):
         raise NotFoundError(f"run {found.name!r} has no log of rank {rank}; it has {_names(found)}")

@@ -1,4 +1,4 @@
-"""`runs` and `show`."""
+"""`runs`, and `show` of a run."""
 
 from dataclasses import asdict
 from enum import Enum
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.find_run import FolderOption, RunArgument, find_run
+from scripts.cli.find_run import FolderOption, find_run
 from scripts.cli.output import (
     OutputFormat,
     OutputOption,
@@ -43,7 +43,7 @@ def runs(
     return ExitCode.OK
 
 
-def show(run: RunArgument, *, folder: FolderOption = Path("runs"), output: OutputOption = OutputFormat.TEXT) -> int:
+def show_run(run: str, folder: Path, output: OutputFormat) -> int:
     """Show one run: state, step, workers, checkpoints, and how to go on."""
     found = find_run(run, folder)
     summary = summarize(found)

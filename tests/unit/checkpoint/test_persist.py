@@ -167,6 +167,35 @@ def test_fences_grow() -> None:
     assert claim_fence(store) == 8
 
 
+def test_an_older_lease_of_a_job_cannot_claim_again() -> None:
+    store = MemoryStore()
+    assert [claim_fence(store, job="a", lease=lease) for lease in (1, 1, 3)] == [1, 2, 3]
+    with pytest.raises(FencedError, match=r"job a was placed again \(lease 3\), ours is 2"):
+        claim_fence(store, job="a", lease=2)
+    # A person, or another job, may take the run over; what is known of leases is not forgotten by that.
+    assert claim_fence(store, job="b", lease=1) == 4
+    assert claim_fence(store) == 5
+    with pytest.raises(FencedError, match="a later attempt owns the run"):
+        claim_fence(store, job="a", lease=2)
+    assert claim_fence(store, job="a", lease=3) == 6
+
+
+def test_an_older_lease_that_loses_the_race_to_claim_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    claim_fence(store, job="a", lease=1)
+    stale = store.put_if_absent
+
+    def overtaken(key: str, data: bytes) -> bool:
+        monkeypatch.undo()
+        claim_fence(store, job="a", lease=2)
+        return stale(key, data)
+
+    monkeypatch.setattr(store, "put_if_absent", overtaken)
+    with pytest.raises(FencedError, match="lease 2"):
+        claim_fence(store, job="a", lease=1)
+    assert newest_fence(store) == 2
+
+
 def test_a_lost_acknowledgement_of_the_commit_is_success() -> None:
     store = MemoryStore()
     _write(store, make_states(1, 1)[0])

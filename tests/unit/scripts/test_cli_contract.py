@@ -12,11 +12,13 @@ import pytest
 from fixtures_cli import Ostinato, make_run
 from fixtures_sources import REPOSITORY
 
+from batch import errors as batch_errors
 from checkpoint import errors as checkpoint_errors
 from configs import errors as config_errors
 from recipes import errors as recipe_errors
 from scripts.cli import main
 from scripts.cli.cli_errors import exit_code_of, wants_json
+from scripts.cli.commands import COMMANDS
 from scripts.cli.completion import complete_overrides, complete_runs
 from scripts.cli.exit_codes import ExitCode
 from trainer import errors as trainer_errors
@@ -164,11 +166,11 @@ def test_piped_output_has_no_colour_and_cuts_nothing(ostinato: Ostinato) -> None
 
 
 def test_every_error_of_ours_has_a_code_that_is_no_success() -> None:
-    for module in (checkpoint_errors, config_errors, recipe_errors, trainer_errors):
+    for module in (batch_errors, checkpoint_errors, config_errors, recipe_errors, trainer_errors):
         for name in dir(module):
             kind = getattr(module, name)
             if isinstance(kind, type) and issubclass(kind, Exception):
-                assert exit_code_of(kind.__new__(kind)) in {1, 2, 3, 4}
+                assert exit_code_of(kind.__new__(kind)) in {1, 2, 3, 4, 75}
 
 
 @pytest.mark.parametrize(
@@ -180,6 +182,10 @@ def test_every_error_of_ours_has_a_code_that_is_no_success() -> None:
         (checkpoint_errors.DamagedError("x"), 1),
         (recipe_errors.NoCatalogueError("x"), 3),
         (trainer_errors.ClusterUnreachable("x"), 4),
+        (batch_errors.ImpossibleShapeError("x"), 2),
+        (batch_errors.NotFoundError("x"), 3),
+        (batch_errors.ControllerUnreachable("x"), 4),
+        (batch_errors.LimitError("x"), 75),
         (ValueError("x"), 1),
     ],
 )
@@ -197,8 +203,8 @@ def test_the_documentation_names_every_command_and_exit_code() -> None:
     text = (REPOSITORY / "docs/cli.md").read_text()
     for code in ExitCode:
         assert re.search(rf"^\| {code.value} \|", text, re.MULTILINE), code
-    for command in ("train", "resume", "runs", "show", "logs", "stop", "checkpoints", "data", "config", "doctor"):
-        assert f"`{command}" in text, command
+    documented = set(re.findall(r"`([a-z-]+)[^`]*`", "".join(re.findall(r"^\| (`.*?) \| ", text, re.MULTILINE))))
+    assert documented == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Runs what the controller leases to a pool: one agent for each Ray cluster or machine. See docs/jobs.md."""

@@ -1,0 +1,315 @@
+"""The attempts that an agent has: takes leases, starts, polls and stops them through the launchers. No network.
+
+Used by one thread. Everything that another agent process needs to go on is on disk before it is acted upon.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from batch.agent.devices import assign
+from batch.agent.held_leases import AgentFolder, HeldLease
+from batch.agent.job_code import JobCode
+from batch.agent.logs import LogStore, read_chunk
+from batch.agent.messages import AttemptStatus, Grant, LogChunk, LogRequest, Stop
+from batch.agent.node_processes import NodeProcesses
+from batch.errors import BatchQueueError, ConflictError, LaunchError
+from batch.launcher import Ended, Launcher, Lease, Progress
+from batch.model import Cause, Node
+
+_LOG = logging.getLogger(__name__)
+_FASTEST_LOOK_S = 0.01
+_SLOWEST_LOOK_S = 1.0
+_FEWEST_STARTS = 2
+_LOOK_PER_AGE = 0.05
+"""An attempt is looked at more rarely the longer it runs: noticing its end costs 5 % of its duration at most."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """What one look knows of the places to start at; kept up while it starts attempts."""
+
+    nodes: Mapping[str, Node]
+    starting: Counter[str]
+    """How many attempts are starting on each node."""
+    jobs: set[int]
+    """Jobs of which an attempt lives."""
+
+    def holds(self, grant: Grant) -> bool:
+        """Return whether it may start: not beside another attempt of its job, nor too many at once on a node."""
+        if grant.uid in self.jobs:
+            return False
+        # More processes that import their libraries at once only make one another slow, and time out.
+        here = [self.nodes[name] for name in grant.nodes if name in self.nodes]
+        return all(self.starting[node.name] < max(_FEWEST_STARTS, node.cpus // 2) for node in here)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What the agent knows of one attempt; what must not be lost is in `held`."""
+
+    held: HeldLease
+    lease: Lease
+    taken_s: float
+    code: Future[Path] | None = None
+    archive: Future[None] | None = None
+    started_s: float | None = None
+    ended: Ended | None = None
+    progress: Progress = field(default_factory=Progress)
+    log_bytes: Mapping[int, int] | None = None
+    next_look_s: float = 0.0
+    is_forgotten: bool = False
+
+    @property
+    def waits(self) -> bool:
+        return not self.held.is_started and self.ended is None
+
+    def status(self) -> AttemptStatus:
+        grant = self.held.grant
+        return AttemptStatus(
+            uid=grant.uid,
+            attempt=grant.attempt,
+            fence=grant.fence,
+            started_s=self.started_s,
+            stop=self.held.stop,
+            ended=self.ended,
+            progress=self.progress,
+            log_bytes=self.log_bytes or {},
+        )
+
+
+class Attempts:
+    """All attempts of one agent, adopted from its folder when it begins."""
+
+    def __init__(
+        self,
+        folder: AgentFolder,
+        launchers: Mapping[str, Launcher],
+        processes: NodeProcesses,
+        code: JobCode,
+        logs: LogStore,
+    ) -> None:
+        self._folder = folder
+        self._launchers = launchers
+        self._processes = processes
+        self._code = code
+        self._logs = logs
+        self._background = ThreadPoolExecutor(2, thread_name_prefix="agent-files")
+        self._attempts: dict[tuple[int, int], _Attempt] = {}
+        for held in folder.read():
+            if held.is_started and held.grant.kind not in launchers:
+                raise ConflictError(
+                    f"{folder.path}: job {held.grant.id} of kind {held.grant.kind} runs there, and this agent only "
+                    f"knows {', '.join(sorted(launchers))}; start the agent as before"
+                )
+            self._attempts[held.grant.uid, held.grant.attempt] = self._adopt(held)
+
+    def statuses(self) -> tuple[AttemptStatus, ...]:
+        """Return what the controller should know of each attempt."""
+        return tuple(attempt.status() for attempt in self._attempts.values() if not attempt.is_forgotten)
+
+    def take(self, grant: Grant) -> None:
+        """Take a lease; one that is there already is not taken twice."""
+        key = (grant.uid, grant.attempt)
+        if key not in self._attempts:
+            held = HeldLease(grant=grant)
+            self._folder.keep(held)
+            self._attempts[key] = self._adopt(held)
+
+    def stop(self, order: Stop) -> None:
+        """Ask an attempt to save and end, or end it at once. One that has not started will not."""
+        attempt = self._attempts.get((order.uid, order.attempt))
+        if attempt is None or attempt.ended is not None:
+            return
+        if attempt.waits:
+            cancelled = Ended(state="interrupted", cause=Cause.PREEMPTION, message="stopped before it ran")
+            self._end(attempt, cancelled, keep=True)
+            return
+        how = "now" if order.now else "save"
+        if attempt.held.stop not in {how, "now"}:
+            self._note(attempt, stop=how)
+            self._stop_with_launcher(attempt)
+
+    def forget(self, uid: int, attempt: int) -> None:
+        """The end of an attempt is known: it is gone once its logs are in the store."""
+        found = self._attempts.get((uid, attempt))
+        if found is not None and found.ended is not None:
+            found.is_forgotten = True
+
+    def look(self) -> bool:
+        """Start what can start and look at what is due; return whether the controller should hear of it at once."""
+        news = False
+        room = self._room()
+        for attempt in list(self._attempts.values()):
+            try:
+                news |= self._look_after(attempt, room)
+            except OSError as error:
+                # A full disk or a file system that is away for a moment must not take all other attempts along.
+                _LOG.warning("%s: attempt %d: %s", attempt.lease.id, attempt.lease.attempt, error)
+                attempt.next_look_s = time.monotonic() + _SLOWEST_LOOK_S
+        return news
+
+    def next_look_s(self) -> float:
+        """Return how many seconds may pass until the next look."""
+        now_s = time.monotonic()
+        due_s = [each.next_look_s - now_s for each in self._attempts.values() if each.ended is None and not each.waits]
+        # One that waits may start when another is through starting, or its code has come.
+        waiting_s = [_FASTEST_LOOK_S for each in self._attempts.values() if each.waits or each.is_forgotten]
+        return max(0.0, min([_SLOWEST_LOOK_S, *due_s, *waiting_s]))
+
+    def read_log(self, request: LogRequest) -> LogChunk:
+        """Return a piece of a log: of an attempt that is here, or from the log store."""
+        attempt = self._attempts.get((request.uid, request.attempt))
+        if attempt is None or attempt.held.grant.kind not in self._launchers:
+            return read_chunk(request, self._logs.path(request.uid, request.attempt, request.rank), is_over=True)
+        path = self._launcher(attempt).log_paths(attempt.lease).get(request.rank)
+        return read_chunk(request, path, is_over=attempt.ended is not None)
+
+    def close(self) -> None:
+        """Leave everything as it is, for the next agent."""
+        self._background.shutdown(wait=False, cancel_futures=True)
+
+    def _adopt(self, held: HeldLease) -> _Attempt:
+        grant = held.grant
+        lease = Lease(
+            uid=grant.uid,
+            id=grant.id,
+            attempt=grant.attempt,
+            fence=grant.fence,
+            kind=grant.kind,
+            payload=grant.payload,
+            nodes=grant.nodes,
+            gpus=grant.gpus,
+            cpus=grant.cpus,
+            grace_s=grant.grace_s,
+            time_limit_s=grant.time_limit_s,
+            folder=self._folder.job_path(grant.uid),
+            code_path=None if held.code_path is None else Path(held.code_path),
+            devices=held.devices,
+        )
+        attempt = _Attempt(held, lease, time.monotonic(), ended=held.ended)
+        if held.is_started and held.ended is None:
+            self._launch(attempt)
+            if held.stop is not None:
+                self._stop_with_launcher(attempt)
+        return attempt
+
+    def _room(self) -> _Room:
+        lives = [each for each in self._attempts.values() if each.held.is_started and each.ended is None]
+        starting = Counter(node for each in lives if each.started_s is None for node in each.held.grant.nodes)
+        nodes = {node.name: node for node in self._processes.nodes()}
+        return _Room(nodes, starting, {each.held.grant.uid for each in lives})
+
+    def _look_after(self, attempt: _Attempt, room: _Room) -> bool:
+        now_s = time.monotonic()
+        if attempt.is_forgotten:
+            self._drop_when_archived(attempt)
+        elif attempt.waits:
+            return self._start_when_possible(attempt, room)
+        elif attempt.ended is None and attempt.next_look_s <= now_s:
+            return self._look_at(attempt, now_s)
+        return False
+
+    def _start_when_possible(self, attempt: _Attempt, room: _Room) -> bool:
+        if attempt.held.grant.kind not in self._launchers:
+            kinds = ", ".join(sorted(self._launchers))
+            self._refuse(attempt, f"kind = {attempt.held.grant.kind}: this pool runs {kinds}")
+            return True
+        if not room.holds(attempt.held.grant):
+            return False
+        try:
+            code_path = self._code_path(attempt)
+        except (BatchQueueError, OSError) as error:
+            self._refuse(attempt, f"its code: {error}")
+            return True
+        if code_path is None and attempt.held.grant.code is not None:
+            return False
+        self._start(attempt, code_path, room)
+        return False
+
+    def _code_path(self, attempt: _Attempt) -> Path | None:
+        """Return the job's code once it is there, None until then. Raises what getting it raised."""
+        grant = attempt.held.grant
+        if grant.code is None:
+            return None
+        if attempt.code is None:
+            attempt.code = self._background.submit(self._code.provide, grant.code, self._folder.job_path(grant.uid))
+        return attempt.code.result() if attempt.code.done() else None
+
+    def _start(self, attempt: _Attempt, code_path: Path | None, room: _Room) -> None:
+        grant = attempt.held.grant
+        lives = [each.held for each in self._attempts.values() if each.held.is_started and each.ended is None]
+        devices = assign(grant.nodes, grant.gpus, room.nodes, [(held.grant.nodes, held.devices) for held in lives])
+        if devices is None:
+            return
+        attempt.lease = replace(attempt.lease, devices=devices, code_path=code_path)
+        path = None if code_path is None else str(code_path)
+        self._note(attempt, is_started=True, devices=devices, code_path=path)
+        room.starting.update(grant.nodes)
+        room.jobs.add(grant.uid)
+        self._launch(attempt)
+
+    def _launch(self, attempt: _Attempt) -> None:
+        """Tell the launcher to start it, or that it should have; what part of it did start when it fails is ended."""
+        try:
+            self._launcher(attempt).start(attempt.lease)
+        except (LaunchError, OSError) as error:
+            _LOG.warning("%s: attempt %d cannot start: %s", attempt.lease.id, attempt.lease.attempt, error)
+            self._note(attempt, refusal=str(error), stop="now")
+            self._stop_with_launcher(attempt)
+
+    def _look_at(self, attempt: _Attempt, now_s: float) -> bool:
+        launcher = self._launcher(attempt)
+        before = (attempt.started_s, attempt.progress)
+        attempt.started_s = attempt.started_s or launcher.started_s(attempt.lease)
+        # The end is looked for first: what was said before it must not be missed.
+        ended = launcher.poll(attempt.lease)
+        attempt.progress = launcher.progress(attempt.lease)
+        attempt.log_bytes = _sizes(launcher.log_paths(attempt.lease))
+        if ended is not None:
+            self._end(attempt, ended, keep=False)
+            return True
+        age_s = now_s - attempt.taken_s
+        attempt.next_look_s = now_s + min(_SLOWEST_LOOK_S, max(_FASTEST_LOOK_S, _LOOK_PER_AGE * age_s))
+        return before != (attempt.started_s, attempt.progress)
+
+    def _end(self, attempt: _Attempt, ended: Ended, *, keep: bool) -> None:
+        if attempt.held.refusal is not None:
+            ended = Ended(state="failed", cause=Cause.LAUNCH, message=attempt.held.refusal)
+        if keep:
+            self._note(attempt, ended=ended)
+        attempt.ended = ended
+        if attempt.held.is_started:
+            logs = dict(self._launcher(attempt).log_paths(attempt.lease))
+            attempt.archive = self._background.submit(self._logs.keep, attempt.lease.uid, attempt.lease.attempt, logs)
+
+    def _refuse(self, attempt: _Attempt, why: str) -> None:
+        self._end(attempt, Ended(state="failed", cause=Cause.LAUNCH, message=why), keep=True)
+
+    def _drop_when_archived(self, attempt: _Attempt) -> None:
+        if attempt.archive is not None and not attempt.archive.done():
+            return
+        error = None if attempt.archive is None else attempt.archive.exception()
+        if error is not None:
+            _LOG.warning("%s: its logs stay in %s: %s", attempt.lease.id, attempt.lease.folder, error)
+        self._folder.forget(attempt.held.grant)
+        del self._attempts[attempt.lease.uid, attempt.lease.attempt]
+
+    def _stop_with_launcher(self, attempt: _Attempt) -> None:
+        attempt.next_look_s = 0.0
+        self._launcher(attempt).stop(attempt.lease, now=attempt.held.stop == "now")
+
+    def _note(self, attempt: _Attempt, **changes: object) -> None:
+        attempt.held = replace(attempt.held, **changes)  # type: ignore[arg-type]
+        self._folder.keep(attempt.held)
+
+    def _launcher(self, attempt: _Attempt) -> Launcher:
+        return self._launchers[attempt.held.grant.kind]
+
+
+def _sizes(paths: Mapping[int, Path]) -> dict[int, int]:
+    return {rank: path.stat().st_size for rank, path in paths.items() if path.exists()}

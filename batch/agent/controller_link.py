@@ -1,0 +1,152 @@
+"""The agent's side of the calls to the controller: HTTP with a deadline, and patience when nobody answers."""
+
+import http.client
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from batch.agent.messages import SyncAnswer, SyncRequest
+from batch.errors import (
+    BadRequestError,
+    BatchQueueError,
+    ConflictError,
+    ControllerError,
+    ControllerUnreachable,
+    NotAllowedError,
+    NotFoundError,
+)
+
+_CONNECT_TIMEOUT_S = 10.0
+_ANSWER_TIMEOUT_S = 15.0
+"""On top of the time that the controller may hold a request."""
+_MAX_ANSWER_BYTES = 2**30
+_ERRORS: dict[int, type[BatchQueueError]] = {
+    400: BadRequestError,
+    401: NotAllowedError,
+    403: NotAllowedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: BadRequestError,
+}
+
+
+class ControllerLink:
+    """One connection, kept open between calls; used by one thread."""
+
+    def __init__(self, url: str, pool: str, token: Callable[[], str | None] = lambda: None) -> None:
+        """Talk to the controller at `url` for `pool`. `token` is asked before each call: tokens are renewed."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise BadRequestError(f"controller = {url}: must be http://host:port or https://host:port")
+        self.url = url
+        self._parts = parts
+        self._pool = pool
+        self._token = token
+        self._connection: http.client.HTTPConnection | None = None
+
+    def sync(self, request: SyncRequest) -> SyncAnswer:
+        """Send `request` and return the answer; blocks for at most its `wait_s` and some seconds.
+
+        Raises ControllerUnreachable when nothing answers in time, and the error that an answer names.
+        """
+        path = f"/v1/pools/{quote(self._pool, safe='')}/sync"
+        body = json.dumps(request.to_json()).encode()
+        answer = self._call("POST", path, body, request.wait_s)
+        try:
+            return SyncAnswer.from_json(json.loads(answer))
+        except ValueError as error:
+            raise ControllerError(f"{self.url}{path}: the answer is not JSON ({error})") from error
+
+    def code(self, address: str) -> bytes:
+        """Return the code bundle `address`. Raises NotFoundError, ControllerUnreachable."""
+        return self._call("GET", f"/v1/code/{quote(address, safe='')}", None, 60.0)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _call(self, method: str, path: str, body: bytes | None, wait_s: float) -> bytes:
+        connection = self._connected()
+        try:
+            assert connection.sock is not None
+            connection.sock.settimeout(wait_s + _ANSWER_TIMEOUT_S)
+            connection.request(method, path, body, self._headers())
+            response = connection.getresponse()
+            data = response.read(_MAX_ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise ControllerUnreachable(f"{self.url}{path}: {type(error).__name__}: {error}") from error
+        if response.status != 200:
+            self.close()
+            kind = _ERRORS.get(response.status, ControllerError)
+            raise kind(f"{self.url}{path}: {response.status} {_detail(data)}")
+        return data
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._connection is None or self._connection.sock is None:
+            secure = self._parts.scheme == "https"
+            kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            assert self._parts.hostname is not None
+            self._connection = kind(self._parts.hostname, self._parts.port, timeout=_CONNECT_TIMEOUT_S)
+            try:
+                self._connection.connect()
+            except OSError as error:
+                self.close()
+                raise ControllerUnreachable(f"{self.url}: {error}") from error
+        return self._connection
+
+    def _headers(self) -> dict[str, str]:
+        token = self._token()
+        headers = {"Content-Type": "application/json"}
+        return headers if token is None else {**headers, "Authorization": f"Bearer {token}"}
+
+
+def token_file(path: Path | None) -> Callable[[], str | None]:
+    """Return what reads the token from `path` each time it is needed, or that there is none."""
+
+    def read() -> str | None:
+        if path is None:
+            return None
+        try:
+            return path.expanduser().read_text().strip()
+        except OSError as error:
+            raise NotAllowedError(f"token file {path}: {error.strerror}") from error
+
+    return read
+
+
+class Backoff:
+    """How long to wait before the next try: doubling from `first_s` to `most_s`, each drawn at random up to that.
+
+    At random, so that the agents of a controller that comes back do not all come at once.
+    """
+
+    def __init__(self, first_s: float = 0.2, most_s: float = 15.0) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._tries = 0
+
+    def next_s(self) -> float:
+        """Return the seconds to wait after one more failure."""
+        limit_s = min(self._most_s, self._first_s * 2 ** min(self._tries, 30))
+        self._tries += 1
+        return random.uniform(limit_s / 2, limit_s)
+
+    def reset(self) -> None:
+        """It worked."""
+        self._tries = 0
+
+
+def _detail(data: bytes) -> str:
+    """Return what an answer says went wrong: the message of its error, or its beginning."""
+    text = data[:2000].decode(errors="replace")
+    try:
+        raw: Any = json.loads(text)
+        return str(raw["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return text[:300]

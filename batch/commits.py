@@ -1,0 +1,98 @@
+"""A group of requests as one transaction: what the writer's thread does with each group."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from batch.database import Database
+from batch.errors import StoreError
+from batch.events import Event, TeamSet
+from batch.ledger import Ledger
+from batch.memory import Memory, begin_epoch
+from batch.model import Team
+from batch.recording import record
+from batch.writer import Request
+
+CLOCK_TOLERANCE_S = 1.0
+_log = logging.getLogger(__name__)
+Listener = Callable[[list[tuple[int, Event]]], None]
+"""Gets the events of one commit with their seq, in order."""
+
+
+class Committer:
+    """Commits groups, one at a time, and tells the listener. Making one begins a new epoch."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self._listener: Listener | None = None
+        self._heard = 0
+        self._is_behind = False
+        with database.write() as connection:
+            self._memory: Memory = begin_epoch(connection, database.holder)
+        if not self._memory.teams:
+            self._make_default_team()
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of this opening of the database."""
+        return self._memory.epoch
+
+    def listen(self, listener: Listener, ledger: Ledger) -> int:
+        """Tell `listener` what comes after this request, and return the seq before. Called by the writer's thread."""
+        self._listener, self._heard = listener, ledger.last_seq
+        return self._heard
+
+    def commit(self, group: list[Request[Ledger]]) -> None:
+        """Write the group durably, tell the listener, and answer. A request that raises is not written.
+
+        When the database refuses, nothing of the group is written and all of it gets the StoreError; the next group
+        is tried again. Raises what the listener raises.
+        """
+        wanted = [request for request in group if request.future.set_running_or_notify_cancel()]
+        try:
+            with self._database.write() as connection:
+                ledger = Ledger(connection, self._memory, self._time_s())
+                ledger.fetch([item for request in wanted for item in request.reads])
+                answers = [ledger.run(request.plan) for request in wanted]
+                ledger.finish()
+        except StoreError as error:
+            for request in wanted:
+                request.future.set_exception(error)
+            return
+        ledger.remember()
+        try:
+            news = [item for item in ledger.events if item[0] > self._heard]
+            if self._listener is not None and news:
+                self._listener(news)
+        finally:
+            for request, (result, refusal) in zip(wanted, answers, strict=True):
+                _answer(request.future, result, refusal)
+
+    def _time_s(self) -> float:
+        """Return the clock's time; says once when it has jumped back behind the journal."""
+        clock_s = self._clock()
+        behind_s = self._memory.last_time_s - clock_s
+        if behind_s > CLOCK_TOLERANCE_S and not self._is_behind:
+            _log.warning(
+                "the clock is %.0f s behind the last event: until it is past that, events get the time of that one; "
+                "check the time service of this machine",
+                behind_s,
+            )
+        self._is_behind = behind_s > CLOCK_TOLERANCE_S
+        return clock_s
+
+    def _make_default_team(self) -> None:
+        request: Request[Ledger] = Request(
+            lambda ledger: record(ledger, [TeamSet(time_s=ledger.now_s, team=Team(name="default"))]), 1, ()
+        )
+        self.commit([request])
+        request.future.result(0)
+
+
+def _answer(future: "Future[Any]", result: Any, refusal: BaseException | None) -> None:
+    if refusal is None:
+        future.set_result(result)
+    else:
+        future.set_exception(refusal)

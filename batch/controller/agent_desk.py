@@ -1,0 +1,183 @@
+"""Where agents are served: takes in what they report, answers what they should do, and notices when one is silent."""
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, LogRequest, SyncAnswer, SyncRequest
+from batch.controller.board import Board
+from batch.controller.outcomes import lost
+from batch.controller.reconcile import Orders, news, orders
+from batch.errors import ConflictError, ControllerError
+from batch.events import JobEvent, JobUnknown
+from batch.job_queue import Queue
+from batch.model import Pool
+from batch.states import JobState
+
+SILENT_AFTER_S = 30.0
+"""An agent that says nothing for so long: what it runs is unknown."""
+LOST_AFTER_S = 600.0
+"""What has been unknown for so long is queued again; an attempt that turns up later has too old a fence."""
+_REPEAT_S = 2.0
+"""Orders that were answered and not obeyed yet are repeated after this."""
+_LOG_WAIT_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Agent:
+    """What is known of the agent of one pool. `statuses` are those of its newest request."""
+
+    sequence: int = -1
+    name: str = ""
+    heard_s: float = field(default_factory=time.monotonic)
+    statuses: tuple[AttemptStatus, ...] = ()
+    answered: Orders = field(default_factory=Orders)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    log_requests: dict[str, tuple[LogRequest, "asyncio.Future[LogChunk]"]] = field(default_factory=dict)
+
+
+class AgentDesk:
+    """Lives in the event loop; what waits for the disk runs in threads. One for a controller."""
+
+    def __init__(self, queue: Queue, board: Board, identity: str, clock: Callable[[], float] = time.time) -> None:
+        """Serve agents of the queue that is called `identity`, which is the same as long as its database is."""
+        self._queue = queue
+        self._identity = identity
+        self._board = board
+        self._clock = clock
+        self._agents: dict[str, _Agent] = {}
+        self._started_s = time.monotonic()
+        self.revision = 0
+
+    async def sync(self, pool: str, request: SyncRequest) -> SyncAnswer:
+        """Take in a request of the agent of `pool`, and answer it when there is something to say."""
+        agent = self._agents.setdefault(pool, _Agent())
+        deadline_s = time.monotonic() + min(request.wait_s, MAX_WAIT_S)
+        self._take_chunks(agent, request)
+        await asyncio.to_thread(self._take_in, pool, agent, request)
+        while True:
+            agent.bell.clear()
+            revision = self.revision
+            found = orders(self._board.placed(pool), agent.statuses)
+            wanted = tuple(asked for asked, _ in agent.log_requests.values())
+            left_s = deadline_s - time.monotonic()
+            if wanted or found != agent.answered or left_s <= 0 or request.sequence < agent.sequence:
+                agent.answered = found
+                return SyncAnswer(
+                    revision=revision,
+                    queue=self._identity,
+                    start=found.start,
+                    stop=found.stop,
+                    forget=found.forget,
+                    log_requests=wanted,
+                )
+            if found:
+                deadline_s = min(deadline_s, time.monotonic() + _REPEAT_S)
+            try:
+                await asyncio.wait_for(agent.bell.wait(), max(0.0, deadline_s - time.monotonic()))
+            except TimeoutError:
+                continue
+
+    def ring(self, pools: set[str], revision: int) -> None:
+        """Wake the requests that wait in `pools`; called in the event loop, after the board has changed."""
+        self.revision = max(self.revision, revision)
+        for pool in pools:
+            if pool in self._agents:
+                self._agents[pool].bell.set()
+
+    async def read_log(self, pool: str, request: LogRequest) -> LogChunk:
+        """Return a piece of a log from the agent of `pool`. Raises ControllerError when it does not answer in 10 s."""
+        agent = self._agents.get(pool)
+        if agent is None or self.silent_s(pool) > SILENT_AFTER_S:
+            raise ControllerError(f"the agent of pool {pool!r} is silent, and has the logs; see `ostinato pool ls`")
+        answer: asyncio.Future[LogChunk] = asyncio.get_running_loop().create_future()
+        agent.log_requests[request.key] = (request, answer)
+        agent.bell.set()
+        try:
+            return await asyncio.wait_for(answer, _LOG_WAIT_S)
+        except TimeoutError:
+            raise ControllerError(
+                f"the agent of pool {pool!r} did not send the log within {_LOG_WAIT_S:g} s: try again"
+            ) from None
+        finally:
+            agent.log_requests.pop(request.key, None)
+
+    def silent_s(self, pool: str) -> float:
+        """Return for how long the agent of `pool` has said nothing; since this process began, if it never has."""
+        agent = self._agents.get(pool)
+        return time.monotonic() - (self._started_s if agent is None else agent.heard_s)
+
+    def silences(self) -> Iterator[JobEvent]:
+        """Yield what follows from silence: jobs of silent agents are unknown, and much later lost."""
+        now_s = self._clock()
+        for pool in self._board.pools():
+            silent_s = self.silent_s(pool)
+            if silent_s < SILENT_AFTER_S:
+                continue
+            for job in self._board.placed(pool).values():
+                if job.state is not JobState.UNKNOWN:
+                    yield JobUnknown(time_s=now_s, uid=job.uid, attempt=job.attempt)
+                elif silent_s > LOST_AFTER_S:
+                    text = f"the agent of pool {pool!r} has been silent for {silent_s:.0f} s"
+                    yield lost(job, self._board.spent(job.uid), now_s, text)
+
+    def _take_chunks(self, agent: _Agent, request: SyncRequest) -> None:
+        for chunk in request.log_chunks:
+            _, answer = agent.log_requests.pop(chunk.key, (None, None))
+            if answer is not None and not answer.done():
+                answer.set_result(chunk)
+
+    def _take_in(self, pool: str, agent: _Agent, request: SyncRequest) -> None:
+        """Make durable what the request says. Runs in a thread; one at a time for each pool."""
+        with agent.lock:
+            agent.heard_s = time.monotonic()
+            if agent.name not in {"", request.agent}:
+                _log.warning("pool %s: agent %s takes the place of %s", pool, request.agent, agent.name)
+                agent.sequence = -1
+            if request.sequence <= agent.sequence:
+                return
+            agent.name, agent.sequence, agent.statuses = request.agent, request.sequence, request.attempts
+            self._set_nodes(pool, request)
+            found = list(news(self._board.placed(pool), request.attempts, self._board.spent, self._clock()))
+            if found:
+                record_each(self._queue, found)
+                self._board.refresh({event.uid for event in found})
+
+    def _set_nodes(self, pool: str, request: SyncRequest) -> None:
+        known = self._queue.pools().get(pool)
+        if known is None or known.nodes != request.nodes:
+            drained = known is not None and known.drained
+            self._queue.set_pool(Pool(name=pool, nodes=request.nodes, drained=drained))
+
+
+def record_each(queue: Queue, events: Sequence[JobEvent]) -> None:
+    """Record `events` at once; when one does not fit any more, each that still does.
+
+    Between looking and recording a person may have cancelled a job. What no longer fits is dropped: the next look
+    sees how things are now.
+    """
+    try:
+        queue.record(*events)
+        return
+    except ConflictError:
+        if len(events) == 1:
+            return
+    for event in events:
+        try:
+            queue.record(event)
+        except ConflictError as error:
+            _log.info("overtaken: %s", error)
+
+
+def log_request(uid: int, attempt: int, rank: int, offset: int, limit_bytes: int) -> LogRequest:
+    """Return a request under a key of its own."""
+    return LogRequest(
+        key=secrets.token_hex(8), uid=uid, attempt=attempt, rank=rank, offset=offset, limit_bytes=limit_bytes
+    )

@@ -1,0 +1,81 @@
+"""Teams, pools, shares, and how the controller itself is."""
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from batch.controller.api_models import DrainBody, Health, PoolDrainer, Reader, ServiceOf, TeamBody, TeamRow, TeamSetter
+from batch.controller.views import pool_row, team_row
+from batch.errors import BadRequestError, NotFoundError
+from batch.model import Team
+from batch.scheduler import fair_share
+
+router = APIRouter(tags=["fleet"])
+
+
+@router.get("/teams", responses={200: {"model": list[TeamRow]}})
+def list_teams(service: ServiceOf, _: Reader) -> JSONResponse:
+    """Return the teams with weight and quota."""
+    return JSONResponse({"teams": [team_row(team) for team in service.queue.teams().values()]})
+
+
+@router.put("/teams/{name}", responses={200: {"model": TeamRow}})
+def set_team(name: str, body: TeamBody, service: ServiceOf, _: TeamSetter) -> JSONResponse:
+    """Make or change a team; what is not given stays. `quota` caps chips in use: 0 lets none start, -1 is no cap."""
+    if not name.strip() or len(name) > 80 or "/" in name:
+        raise BadRequestError(f"team name {name[:80]!r}: must have 1 to 80 characters, and no slash")
+    changes: dict[str, Any] = body.model_dump(exclude_unset=True)
+    for cap in ("quota", "max_queued"):
+        if changes.get(cap) == -1:
+            changes[cap] = None
+    team = replace(service.queue.teams().get(name, Team(name=name)), **changes)
+    service.queue.set_team(team)
+    return JSONResponse(team_row(team))
+
+
+@router.get("/pools")
+def list_pools(service: ServiceOf, _: Reader) -> JSONResponse:
+    """Return the pools with their nodes, and for how long each agent has said nothing."""
+    return JSONResponse(
+        {
+            "pools": [
+                pool_row(pool, len(service.board.placed(pool.name)), service.desk.silent_s(pool.name))
+                for pool in service.queue.pools().values()
+            ]
+        }
+    )
+
+
+@router.post("/pools/{name}/drain")
+def drain(name: str, service: ServiceOf, _: PoolDrainer, body: DrainBody | None = None) -> JSONResponse:
+    """Let nothing new start in a pool, or let it again. What runs there goes on."""
+    pool = service.queue.pools().get(name)
+    if pool is None:
+        known = ", ".join(sorted(service.queue.pools())) or "none yet"
+        raise NotFoundError(f"there is no pool {name!r}; there are: {known}")
+    pool = replace(pool, drained=body is None or body.drained)
+    service.queue.set_pool(pool)
+    return JSONResponse(pool_row(pool, len(service.board.placed(name)), service.desk.silent_s(name)))
+
+
+@router.get("/fairshare")
+def get_fair_share(service: ServiceOf, _: Reader) -> JSONResponse:
+    """Return each team's share of what is in use, and what it is entitled to."""
+    rows = service.scheduling.ask(fair_share)
+    return JSONResponse({"teams": [asdict(row) for row in rows]})
+
+
+@router.get("/health", response_model=Health)
+def health(service: ServiceOf) -> Health:
+    """Return whether the controller is well. Needs no token, and says nothing about jobs."""
+    failure = service.scheduling.failure
+    return Health(
+        status="ok" if failure is None else "degraded",
+        epoch=service.queue.epoch,
+        seq=service.seq,
+        uptime_s=time.monotonic() - service.started_s,
+        failure=failure,
+    )

@@ -1,0 +1,105 @@
+"""Who should have the chips: the most valuable jobs that fit together, counted per pool."""
+
+import numpy as np
+
+from batch.model import Tier
+from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.policy import always_preempts
+from batch.scheduler.ranking import Ranking
+from batch.scheduler.shares import NUM_KINDS
+from batch.scheduler.state import SchedulerState
+
+
+def fill(chips: Floats, count: Ints, room: float) -> Ints:
+    """Return how many jobs of each entry fit into `room` chips, in order, passing over what is too big."""
+    taken = np.zeros(len(chips), dtype=np.int64)
+    at = np.flatnonzero(chips <= room)
+    while len(at):
+        sums = np.cumsum(chips[at] * count[at])
+        whole = int(np.searchsorted(sums, room, side="right"))
+        taken[at[:whole]] = count[at[:whole]]
+        if whole == len(at):
+            break
+        room -= float(sums[whole - 1]) if whole else 0.0
+        part = int(room // chips[at[whole]])
+        taken[at[whole]] = part
+        room -= part * float(chips[at[whole]])
+        rest = at[whole + 1 :]
+        at = rest[chips[rest] <= room]
+    return taken
+
+
+def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools, Ints]:
+    """Return who would have the chips if moving were free: for each running row, and how many jobs of each entry.
+
+    Chips are counted, not nodes. What may not be moved (younger than the minimum run, not preemptible) stays first.
+    A bucket that several pools could hold goes to the one with the largest part free.
+    """
+    table = state.running.table
+    young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
+    waiting = set(ranking.tier[~ranking.running].tolist())
+    for tier in Tier:
+        if any(other.rank in waiting and always_preempts(other, tier) for other in Tier):
+            young &= table["tier"] != tier.rank
+    fixed = table["fixed"] | young
+    stays = np.zeros(len(ranking.row), dtype=np.bool_)
+    stays[ranking.running] = fixed[ranking.row[ranking.running]]
+    taken = np.zeros(len(ranking.row), dtype=np.int64)
+    left = np.where(stays, 0, ranking.count)
+    rooms = _rooms(state, fixed, now_s)
+    where, profile = _places(state, ranking)
+    for pool, kind in _domains(state):
+        hosts = state.hosts[:, pool] & (state.kinds == kind)
+        mine = np.where(ranking.running, where == pool * NUM_KINDS + kind, hosts[profile])
+        members = np.flatnonzero(mine & (left > 0))
+        got = fill(ranking.chips[members], left[members], rooms[pool, kind])
+        taken[members] += got
+        left[members] -= got
+    keeps = fixed
+    keeps[ranking.row[ranking.running & (taken > 0)]] = True
+    return keeps, np.where(ranking.running, 0, taken)
+
+
+def _domains(state: SchedulerState) -> list[tuple[int, int]]:
+    """Return (pool, kind) of all pools, for kinds of chips that anybody wants, the emptiest first."""
+    wanted = np.concatenate([state.running.table["kind"], state.roster.waiting.table["kind"]])
+    kinds = [kind for kind in range(NUM_KINDS) if (wanted == kind).any()]
+    domains = [(pool, kind) for pool in range(len(state.pools)) for kind in kinds]
+    if len(domains) <= 1:
+        return domains
+
+    def fullness(domain: tuple[int, int]) -> float:
+        pool = state.pools[domain[0]]
+        used, total = (pool.used_gpus, pool.gpus) if domain[1] == 0 else (pool.used_cpus, pool.cpus)
+        return float(used.sum() / max(1, total.sum()))
+
+    return sorted(domains, key=lambda domain: (fullness(domain), domain))
+
+
+def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Ints]:
+    """Return for each entry the domain in which it runs (pool * kinds + kind), and the profile if it waits."""
+    running, waiting = state.running.table, state.roster.waiting.table
+    where = np.full(len(ranking.row), -1, dtype=np.int64)
+    profile = np.zeros(len(ranking.row), dtype=np.int64)
+    runs, waits = np.flatnonzero(ranking.running), np.flatnonzero(~ranking.running)
+    of_runs = ranking.row[runs]
+    where[runs] = running["pool"][of_runs] * NUM_KINDS + running["kind"][of_runs]
+    profile[waits] = waiting["profile"][ranking.row[waits]]
+    return where, profile
+
+
+def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
+    """Return the chips that are neither under jobs that stay nor held back for other teams: [pools, kinds]."""
+    table, num = state.running.table, len(state.pools) * NUM_KINDS
+    domain = table["pool"] * NUM_KINDS + table["kind"]
+    stay = fixed & ~table["stopping"]
+    kept = np.bincount(domain[stay], weights=table["chips"][stay], minlength=num).reshape(-1, NUM_KINDS)
+    here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)
+    rooms = np.zeros((len(state.pools), NUM_KINDS))
+    for number, pool in enumerate(state.pools):
+        beside = float(pool.used_cpus.sum()) - here[number, 1]
+        rooms[number] = float(pool.gpus.sum()), float(pool.cpus.sum()) - beside
+    held_back = state.shares.held_back(now_s)
+    if held_back.any():
+        rooms -= held_back * rooms / np.maximum(1.0, state.shares.capacity)
+    return np.asarray(rooms - kept)

@@ -1,0 +1,250 @@
+"""What to do now: start, make room, hold room. A pure function of the state.
+
+The order is fixed: first those for whom room is being made; then the jobs that should have chips, in order of value,
+which start if they fit, preempt if they have been patient, or hold room; then whatever fits beside what is held, and
+behind it if it will be gone in time, so that no chip idles that somebody could use.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from batch.model import Tier
+from batch.scheduler.actions import Action, Preempt, Reserve, Wait
+from batch.scheduler.allotment import allot
+from batch.scheduler.arrays import Floats, Ints
+from batch.scheduler.draft import Draft
+from batch.scheduler.forecast import LATE, MEDIAN, Forecast
+from batch.scheduler.jobs import JobRecord
+from batch.scheduler.learner import bin_of
+from batch.scheduler.policy import always_preempts, bill_chip_s, patience_s
+from batch.scheduler.preemption import Eviction, Preemptor
+from batch.scheduler.ranking import Ranking, rank
+from batch.scheduler.reasons import reason_of
+from batch.scheduler.state import SchedulerState
+
+_MOST_TRIED = 16
+"""Entries that are tried behind one gang that holds room."""
+
+
+def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> list[Action]:
+    """Return what to do at `now_s` (epoch seconds). Deterministic.
+
+    Advances the state to `now_s` and changes nothing else: whoever acts writes the events, and nothing is assumed to
+    have happened before they are applied. With `explain`, also a Reserve for the first blocked gangs of each pool and
+    a Wait for each bucket, which change nothing but cost time.
+    """
+    state.advance(now_s)
+    if state.waiting_count == 0:
+        return []
+    decision = Decision(state)
+    if explain:
+        decision.explain()
+    return decision.draft.actions
+
+
+class Decision:
+    """One decision. After construction `draft` has the actions, and `blocked` who holds room, first first."""
+
+    def __init__(self, state: SchedulerState) -> None:
+        self.state = state
+        self._now_s = state.clock_s
+        self.draft = Draft(state, self._now_s)
+        self.ranking: Ranking = rank(state, self._now_s)
+        self._keeps, self.wanted = allot(state, self.ranking, self._now_s)
+        self.forecast = Forecast(self.draft)
+        self.blocked: list[tuple[JobRecord, int]] = []
+        self._preemptor: Preemptor | None = None
+        self._tokens = state.shares.tokens.copy()
+        self._start_claimants()
+        self._start_wanted()
+        self._backfill()
+        self._backfill_behind()
+
+    def _start_claimants(self) -> None:
+        """Start those whose victims have left; keep for the others what is free already of the room made for them."""
+        for uid, claim in self.state.claims.items():
+            job = self.state.roster.find(uid)
+            if job.bucket is None or self.draft.start(job):
+                continue
+            if claim.victims:
+                _, pool, nodes = self.forecast.earliest(job.profile, MEDIAN)
+            else:
+                pool, nodes = self._target(job)
+            if pool >= 0:
+                self.draft.hold(job.profile, pool, nodes)
+                self.blocked.append((job, pool))
+
+    def _start_wanted(self) -> None:
+        """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
+        find, rows = self.state.roster.find, self.state.roster.waiting.rows
+        heads: dict[int, Iterator[int]] = {}
+        left: set[int] = set()
+        for entry in np.flatnonzero(self.wanted).tolist():
+            row = int(self.ranking.row[entry])
+            if row in left:
+                continue
+            uids = heads.setdefault(row, rows[row].uids())
+            for job in map(find, islice(uids, int(self.wanted[entry]))):
+                if not self._serve(job, entry):
+                    left.add(row)
+                    break
+
+    def _serve(self, job: JobRecord, entry: int) -> bool:
+        """Start the job, make room for it or hold room for it. Returns whether anything was done."""
+        if job.uid in self.state.claims or self.draft.start(job):
+            return True
+        if self.draft.refused(job) is not None:
+            return False
+        eviction = self._eviction(job, float(self.ranking.value[entry]))
+        if eviction is not None:
+            self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
+            return True
+        if job.profile.chips == 1 or not self.draft.anything_free(job.profile):
+            return False
+        pool, nodes = self._target(job)
+        if pool < 0:
+            return False
+        self.blocked.append((job, pool))
+        return self.draft.hold(job.profile, pool, nodes)
+
+    def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
+        """Yield at most `count` jobs of the entry's bucket that this decision has not started, the first first."""
+        find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
+        if not self.draft.could_fit(bucket.key.profile):
+            return
+        for uid in bucket.uids():
+            if count == 0:
+                return
+            if uid not in self.draft.started:
+                count -= 1
+                yield find(uid)
+
+    def _eviction(self, job: JobRecord, value: float) -> Eviction | None:
+        """Return whom to stop for the job; None while it has to be patient, or if nobody suitable would make room."""
+        policy = self.state.policy
+        waited_s = self._now_s - job.stop_s
+        rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
+        patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
+        patient = waited_s >= patience and self._tokens[job.share] >= 1.0
+        if not patient and not any(always_preempts(job.tier, tier) for tier in Tier):
+            return None
+        self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
+        late = waited_s >= patience + policy.checkpoint_wait_s
+        return self._preemptor.choose(job, value, patient=patient, long_waited=late)
+
+    def _preempt(self, job: JobRecord, eviction: Eviction, *, priced: bool) -> None:
+        assert self._preemptor is not None
+        for row in eviction.rows:
+            victim = self.state.running.records[row]
+            always = always_preempts(job.tier, victim.tier)
+            reason = "tier" if always else "entitlement" if priced else "order"
+            unsaved_s = float(self._preemptor.unsaved_s[row])
+            bill = bill_chip_s(victim.profile.chips, unsaved_s, self.state.policy)
+            self.draft.actions.append(Preempt(victim.uid, job.uid, reason, bill))
+            self._tokens[job.share] -= not always
+        self.draft.hold(job.profile, eviction.pool, eviction.nodes)
+        self.blocked.append((job, eviction.pool))
+
+    def _target(self, job: JobRecord) -> tuple[int, Ints]:
+        """Return the pool and nodes on which a gang should gather room: where it will be there first; else pool -1.
+
+        In a pool of as many nodes as the gang wants, every gang holds; among more nodes, one gang of each pool does, in
+        the pool with the most free.
+        """
+        shape = job.profile.shape
+        nowhere = (-1, np.zeros(0, dtype=np.int64))
+        free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
+        hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
+        if len(hosts) == 1:
+            possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
+            if len(possible) == shape.nodes:
+                return hosts[0], possible
+        taken = {pool for _, pool in self.blocked}
+        most, pool = max(((int(free[pool].sum()), pool) for pool in hosts if pool not in taken), default=(0, -1))
+        if most <= 0:
+            return nowhere
+        _, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)
+        return (pool, nodes) if len(nodes) else nowhere
+
+    def _backfill(self) -> None:
+        """Start whatever fits into what is neither used nor held, in order of value."""
+        for entry in self._fitting(self.draft.free_gpus, self.draft.free_cpus).tolist():
+            for job in self._jobs(entry, int(self.ranking.count[entry])):
+                if job.stop_s >= self._now_s and job.attained_s > 0:
+                    continue  # it was stopped just now, for somebody
+                if not self.draft.start(job):
+                    break
+
+    def _fitting(self, gpus: Sequence[Ints], cpus: Sequence[Ints]) -> Ints:
+        """Return the entries of waiting jobs of which one bundle fits on some node with so much free."""
+        most = np.array([max((int(free.max(initial=0)) for free in kind), default=0) for kind in (gpus, cpus)])
+        waiting = np.flatnonzero(~self.ranking.running)
+        table = self.state.roster.waiting.table
+        rows = self.ranking.row[waiting]
+        return np.asarray(waiting[table["bundle"][rows] <= most[table["kind"][rows]]])
+
+    def _backfill_behind(self) -> None:
+        """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
+        late_s = None
+        for job, pool in self.blocked[: len(self.state.pools)]:
+            held = self._fitting([self.draft.held_gpus[pool]], [self.draft.held_cpus[pool]])[:_MOST_TRIED]
+            if not len(held) or job.uid in self.state.claims:
+                continue
+            shadow_s, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
+            late_s = self.state.durations.remaining_s(LATE) if late_s is None else late_s
+            brief = [entry for entry in held.tolist() if self._late_s(entry, late_s) <= shadow_s]
+            if not brief or not len(nodes):
+                continue
+            self.draft.unhold(pool, nodes)
+            for entry in brief:
+                for other in self._jobs(entry, int(self.ranking.count[entry])):
+                    if other.uid == job.uid or not self.draft.start(other):
+                        break
+            self.draft.hold(job.profile, pool, nodes)
+
+    def _late_s(self, entry: int, late_s: Floats) -> float:
+        """Return in how many seconds the first job of the entry would very likely have ended if it started now."""
+        bucket = self.state.roster.waiting.rows[int(self.ranking.row[entry])]
+        job = self.state.roster.find(next(bucket.uids()))
+        learned = float(late_s[job.model, bin_of(job.attained_s)])
+        return learned if job.time_limit_s is None else min(learned, job.time_limit_s)
+
+    def explain(self) -> None:
+        """Add a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
+        self.draft.actions += self.reservations()
+        started = Counter(self.state.roster.find(uid).bucket for uid in self.draft.started)
+        for bucket in self.state.roster.waiting.rows:
+            first = next((uid for uid in bucket.uids() if uid not in self.draft.started), None)
+            if first is not None:
+                reason = reason_of(self.draft, self.state.roster.find(first))
+                self.draft.actions.append(Wait(first, bucket.count - started[bucket.key], reason))
+
+    def reservations(self) -> list[Reserve]:
+        """Return who is next to get room in each pool, and when that is expected."""
+        out: list[Reserve] = []
+        for pool, nodes in enumerate(self.state.pools):
+            for job in self._gangs_of(pool):
+                first_s, _ = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
+                late_s, _ = self.forecast.gang_start(job.profile, pool, LATE, held=True)
+                if first_s < float("inf"):
+                    start_s = self._now_s + first_s
+                    out.append(Reserve(job.uid, nodes.name, start_s, max(start_s, self._now_s + late_s)))
+        return out
+
+    def _gangs_of(self, pool: int) -> list[JobRecord]:
+        """Return the first blocked gangs of the pool: those that hold room, then the most valuable of the others."""
+        most = int(self.state.policy.reservations_per_pool)
+        gangs = [job for job, where in self.blocked if where == pool][:most]
+        waiting = self.state.roster.waiting
+        known = {job.uid for job, _ in self.blocked} | self.draft.started
+        for entry in np.flatnonzero(~self.ranking.running & (self.ranking.chips > 1)).tolist():
+            if len(gangs) >= most:
+                break
+            bucket = waiting.rows[int(self.ranking.row[entry])]
+            if self.state.hosts[bucket.key.profile, pool]:
+                first = next((uid for uid in bucket.uids() if uid not in known), None)
+                gangs += [] if first is None else [self.state.roster.find(first)]
+        return gangs

@@ -1,0 +1,120 @@
+"""One decision in the making: what would be free after what has been decided so far. The state is not touched."""
+
+import numpy as np
+
+from batch.scheduler.actions import Action, Place, Reason
+from batch.scheduler.arrays import Ints
+from batch.scheduler.jobs import JobRecord, Profile
+from batch.scheduler.shares import NUM_KINDS
+from batch.scheduler.state import SchedulerState
+
+
+class Draft:
+    """Actions so far, and copies of what they use up. Within one decision, what is free only shrinks.
+
+    `reasons` has, once the decision is complete, what jobs of a profile lack.
+    """
+
+    def __init__(self, state: SchedulerState, now_s: float) -> None:
+        self.state = state
+        self.now_s = now_s
+        self.actions: list[Action] = []
+        self.started: set[int] = set()
+        self.reasons: dict[int, Reason] = {}
+        self.held_gpus = [np.zeros_like(pool.gpus) for pool in state.pools]
+        self.held_cpus = [np.zeros_like(pool.cpus) for pool in state.pools]
+        self.free_gpus = [pool.free_gpus for pool in state.pools]
+        self.free_cpus = [pool.free_cpus for pool in state.pools]
+        self._failed: set[int] = set()
+        self._group_left: dict[int, int] = {}
+        self._used = state.shares.used.reshape(-1, NUM_KINDS).sum(axis=1).tolist()
+        self._most_free = [self._most(pool) for pool in range(len(state.pools))]
+        self._open = self._open_chips()
+
+    def _open_chips(self) -> list[float]:
+        """Return how many chips of each kind may still be given out, computeReservation considered."""
+        shares = self.state.shares
+        held_back = shares.held_back(self.now_s)
+        if not held_back.any():
+            return [np.inf] * NUM_KINDS
+        used = shares.used.reshape(-1, NUM_KINDS).sum(axis=0)
+        return [float(shares.capacity[k] - held_back[k] - used[k]) for k in range(NUM_KINDS)]
+
+    def could_fit(self, profile: int) -> bool:
+        """Say whether a job of the profile may fit: False once one has not."""
+        return profile not in self._failed
+
+    def refused(self, job: JobRecord) -> str | None:
+        """Return the code of the limit that forbids starting the job whatever is free, or None."""
+        chips, team, sweep = job.profile.chips, self.state.shares.teams[job.team], job.sweep
+        if team.quota is not None and self._used[job.team] + chips > team.quota:
+            return "quota"
+        if self._open[job.profile.kind] < chips:
+            return "compute_reservation"
+        if sweep is not None and sweep.allowed is not None and self._left_of(job) <= 0:
+            return "breaker" if sweep.tripped else "sweep_limit"
+        return None
+
+    def _most(self, pool: int) -> tuple[int, int]:
+        """Return the most accelerators and the most CPUs that are free on one node of the pool."""
+        return int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
+
+    def _left_of(self, job: JobRecord) -> int:
+        assert job.sweep is not None
+        return self._group_left.setdefault(job.sweep.uid, job.sweep.allowed or 0)
+
+    def start(self, job: JobRecord) -> bool:
+        """Place the job if it fits now, in the first pool that has room. Returns whether it did."""
+        profile = job.profile
+        if profile.number in self._failed or self.refused(job) is not None:
+            return False
+        for pool in np.flatnonzero(self.state.hosts[profile.number]).tolist():
+            most_gpus, most_cpus = self._most_free[pool]
+            if profile.shape.gpus > most_gpus or profile.shape.cpus > most_cpus:
+                continue
+            nodes = self.state.pools[pool].find(profile.shape, self.free_gpus[pool], self.free_cpus[pool])
+            if nodes is not None:
+                self._place(job, pool, nodes)
+                return True
+        self._failed.add(profile.number)
+        return False
+
+    def _place(self, job: JobRecord, pool: int, nodes: Ints) -> None:
+        shape, names = job.profile.shape, self.state.pools[pool].names
+        self.free_gpus[pool][nodes] -= shape.gpus
+        self.free_cpus[pool][nodes] -= shape.cpus
+        self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
+        self.started.add(job.uid)
+        self._used[job.team] += job.profile.chips
+        self._most_free[pool] = self._most(pool)
+        self._open[job.profile.kind] -= job.profile.chips
+        if job.sweep is not None and job.sweep.allowed is not None:
+            self._group_left[job.sweep.uid] = self._left_of(job) - 1
+
+    def hold(self, profile: Profile, pool: int, nodes: Ints) -> bool:
+        """Keep on each of `nodes` as much of a bundle as is free from everything else. Returns whether any is."""
+        some = False
+        for free, held, wanted in (
+            (self.free_gpus[pool], self.held_gpus[pool], profile.shape.gpus),
+            (self.free_cpus[pool], self.held_cpus[pool], profile.shape.cpus),
+        ):
+            kept = np.clip(free[nodes], 0, wanted)
+            free[nodes] -= kept
+            held[nodes] += kept
+            some |= bool(kept.any())
+        self._most_free[pool] = self._most(pool)
+        return some
+
+    def anything_free(self, profile: Profile) -> bool:
+        """Say whether any pool that could hold the profile has any chip of its kind free."""
+        hosts = np.flatnonzero(self.state.hosts[profile.number]).tolist()
+        return any(self._most_free[pool][profile.kind] > 0 for pool in hosts)
+
+    def unhold(self, pool: int, nodes: Ints) -> None:
+        """Let what is held on `nodes` be used by others after all (backfill that will be gone in time)."""
+        self.free_gpus[pool][nodes] += self.held_gpus[pool][nodes]
+        self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
+        self.held_gpus[pool][nodes] = 0
+        self.held_cpus[pool][nodes] = 0
+        self._most_free[pool] = self._most(pool)
+        self._failed.clear()

@@ -1,0 +1,100 @@
+"""When room will be there: from what is learned of how long jobs run, and their time limits."""
+
+import numpy as np
+
+from batch.model import Shape
+from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.draft import Draft
+from batch.scheduler.jobs import Profile
+from batch.scheduler.learner import bins_of
+from batch.scheduler.state import SchedulerState
+
+MEDIAN = 0.5
+LATE = 0.9
+
+
+def remaining_s(state: SchedulerState, now_s: float, quantile: float) -> Floats:
+    """Return for each running row in how many seconds it will have ended with that probability; 0 if it is stopping."""
+    table = state.running.table
+    learned = state.durations.remaining_s(quantile)[table["model"], bins_of(state.running.attained_s(now_s))]
+    limited = np.minimum(learned, np.maximum(0.0, table["limit_s"] - (now_s - table["start_s"])))
+    return np.asarray(np.where(table["stopping"], 0.0, limited))
+
+
+class Forecast:
+    """Expected starts within one decision, if what runs now ends as it should and nobody else takes the room."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._state = draft.state
+        self._remaining: dict[float, Floats] = {}
+
+    def remaining_s(self, quantile: float) -> Floats:
+        """Return `remaining_s` of the running rows, computed once."""
+        if quantile not in self._remaining:
+            self._remaining[quantile] = remaining_s(self._state, self._draft.now_s, quantile)
+        return self._remaining[quantile]
+
+    def node_ready_s(self, pool: int, shape: Shape, quantile: float, *, held: bool = False) -> Floats:
+        """Return in how many seconds each node has room for one bundle; infinite where it never will.
+
+        With `held`, what is held for others counts as free.
+        """
+        nodes, draft = self._state.pools[pool], self._draft
+        gpus, cpus = draft.free_gpus[pool], draft.free_cpus[pool]
+        if held:
+            gpus, cpus = gpus + draft.held_gpus[pool], cpus + draft.held_cpus[pool]
+        ready = np.where((gpus >= shape.gpus) & (cpus >= shape.cpus), 0.0, np.inf)
+        rows, on = self._state.running.bundles(pool)
+        if len(rows):
+            ends = self.remaining_s(quantile)[rows]
+            order = np.lexsort((ends, on))
+            rows, on, ends = rows[order], on[order], ends[order]
+            starts = np.flatnonzero(np.concatenate([[True], on[1:] != on[:-1]]))
+            freed_gpus = _sums_by_node(self._state.running.table["bundle_gpus"][rows], starts) + gpus[on]
+            freed_cpus = _sums_by_node(self._state.running.table["bundle_cpus"][rows], starts) + cpus[on]
+            when = np.where((freed_gpus >= shape.gpus) & (freed_cpus >= shape.cpus), ends, np.inf)
+            busy = on[starts]
+            ready[busy] = np.minimum(ready[busy], np.minimum.reduceat(when, starts))
+        return np.asarray(np.where(nodes.admits(shape), ready, np.inf))
+
+    def gang_start(self, profile: Profile, pool: int, quantile: float, *, held: bool = False) -> tuple[float, Ints]:
+        """Return in how many seconds a gang can start in `pool`, and on which nodes; infinite if it never can."""
+        shape, nodes = profile.shape, self._state.pools[pool]
+        ready = self.node_ready_s(pool, shape, quantile, held=held)
+        possible = np.flatnonzero(np.isfinite(ready))
+        possible = possible[np.argsort(ready[possible], kind="stable")]
+        if shape.same is not None:
+            possible = _first_group(nodes.groups(shape.same)[possible], possible, shape.nodes)
+        if len(possible) < shape.nodes:
+            return float("inf"), possible[:0]
+        chosen = possible[: shape.nodes]
+        return float(ready[chosen].max(initial=0.0)), chosen
+
+    def earliest(self, profile: Profile, quantile: float) -> tuple[float, int, Ints]:
+        """Return (seconds, pool, nodes) of the pool where the gang can start first; pool -1 if none ever could."""
+        best: tuple[float, int, Ints] = (float("inf"), -1, np.zeros(0, dtype=np.int64))
+        hosts: Bools = self._state.hosts[profile.number]
+        for pool in np.flatnonzero(hosts).tolist():
+            start_s, nodes = self.gang_start(profile, pool, quantile)
+            if start_s < best[0]:
+                best = (start_s, pool, nodes)
+        return best
+
+
+def _sums_by_node(values: Ints, starts: Ints) -> Ints:
+    """Return running sums that begin anew at each of `starts`."""
+    total = np.cumsum(values)
+    base = np.repeat(total[starts] - values[starts], np.diff(np.append(starts, len(values))))
+    return np.asarray(total - base)
+
+
+def _first_group(groups: Ints, nodes: Ints, wanted: int) -> Ints:
+    """Return the first `wanted` of `nodes` that are in one group, of the group that completes first; else none."""
+    seen: dict[int, list[int]] = {}
+    for group, node in zip(groups.tolist(), nodes.tolist(), strict=True):
+        members = seen.setdefault(group, [])
+        members.append(node)
+        if group >= 0 and len(members) == wanted:
+            return np.array(members, dtype=np.int64)
+    return nodes[:0]

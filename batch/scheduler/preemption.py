@@ -1,0 +1,150 @@
+"""Whom to stop for whom: the least valuable and cheapest, by node, and never without need."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from batch.model import Tier
+from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.draft import Draft
+from batch.scheduler.jobs import JobRecord
+from batch.scheduler.policy import always_preempts
+from batch.scheduler.ranking import Ranking
+from batch.scheduler.state import SchedulerState
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """Stopping the jobs of running rows `rows` makes room on `nodes` of `pool`."""
+
+    pool: int
+    nodes: Ints
+    rows: tuple[int, ...]
+
+
+def unsaved_s(state: SchedulerState, now_s: float) -> Floats:
+    """Return for each running row how much work stopping it is charged with, in seconds.
+
+    Time since the last durable checkpoint; where none was reported, the median of those who report (and not more than
+    the run so far), so that nobody is safer by keeping silent, nor preferred as a victim for reporting.
+    """
+    table = state.running.table
+    ran = now_s - table["start_s"]
+    reports = table["saved_s"] >= 0
+    since = now_s - table["saved_s"]
+    typical = float(np.median(since[reports])) if reports.any() else state.policy.assumed_checkpoint_age_s
+    return np.asarray(np.where(reports, np.minimum(since, ran), np.minimum(ran, typical)))
+
+
+class Preemptor:
+    """Chooses victims within one decision."""
+
+    def __init__(self, draft: Draft, ranking: Ranking, keeps: Bools) -> None:
+        self._draft = draft
+        self._state = state = draft.state
+        table = state.running.table
+        self.unsaved_s = unsaved_s(state, draft.now_s)
+        self._ran_s = draft.now_s - table["start_s"]
+        self._value = np.full(table.count, np.inf)
+        self._value[ranking.row[ranking.running]] = ranking.value[ranking.running]
+        self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
+        self._tier = table["tier"].copy()
+        self._stale = self.unsaved_s > state.policy.checkpoint_age_s
+        self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._always = {
+            waiting: self._loose & np.isin(self._tier, [t.rank for t in Tier if always_preempts(waiting, t)])
+            for waiting in Tier
+        }
+        self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
+
+    def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
+        """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
+
+        `patient`: it has waited long enough to displace less valuable jobs; otherwise only what it always may.
+        `long_waited` also admits victims whose last checkpoint is old.
+        """
+        # Later jobs of the same profile are worth less and find fewer victims left.
+        key = (job.profile.number, job.tier, patient, long_waited)
+        if key in self._hopeless:
+            return None
+        rows = self._suitable(job, value if patient else -np.inf, long_waited)
+        pools = self._state.running.table["pool"][rows]
+        for pool in np.flatnonzero(self._state.hosts[job.profile.number]).tolist():
+            here = rows[pools == pool]
+            eviction = self._by_node(job, pool, here) if len(here) else None
+            if eviction is not None:
+                gone = list(eviction.rows)
+                self._grown_up[gone] = False
+                for mask in self._always.values():
+                    mask[gone] = False
+                return eviction
+        if not job.preempted_by:
+            self._hopeless.add(key)
+        return None
+
+    def _suitable(self, job: JobRecord, value: float, long_waited: bool) -> Ints:
+        """Return running rows that may be stopped for the job, in the order in which they should be."""
+        ok = self._grown_up & (self._value < value)
+        if not long_waited:
+            ok &= ~self._stale
+        ok |= self._always[job.tier]
+        rows = np.flatnonzero(ok)
+        if job.preempted_by:
+            uids = self._state.running.table["uid"][rows].tolist()
+            rows = rows[np.array([uid not in job.preempted_by for uid in uids], dtype=np.bool_)]
+        return np.asarray(rows[np.lexsort((self._value[rows], self._stale[rows], -self._tier[rows]))])
+
+    def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
+        """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""
+        shape, nodes, running = job.profile.shape, self._state.pools[pool], self._state.running
+        gpus, cpus = self._draft.free_gpus[pool].copy(), self._draft.free_cpus[pool].copy()
+        short = nodes.admits(shape) & ((gpus < shape.gpus) | (cpus < shape.cpus))
+        missing = int(short.sum())
+        bills = running.table["chips"] * (self.unsaved_s + self._state.policy.save_s + self._state.policy.restart_s)
+        cost = np.zeros(len(nodes.names))
+        useful: dict[int, list[int]] = {}
+        for row in rows.tolist():
+            if missing == 0:
+                break
+            victim = running.records[row]
+            assert victim.placement is not None
+            for node in victim.placement.nodes:
+                if not short[node]:
+                    continue
+                gpus[node] += victim.profile.shape.gpus
+                cpus[node] += victim.profile.shape.cpus
+                cost[node] += bills[row]
+                useful.setdefault(node, []).append(row)
+                if gpus[node] >= shape.gpus and cpus[node] >= shape.cpus:
+                    short[node] = False
+                    missing -= 1
+        found = nodes.find(shape, gpus, cpus, cost)
+        if found is None:
+            return None
+        chosen = {row for node in found.tolist() for row in useful.get(node, ())}
+        needed = self._needed(job, pool, found, [row for row in rows.tolist() if row in chosen])
+        return Eviction(pool, found, needed)
+
+    def _needed(self, job: JobRecord, pool: int, found: Ints, chosen: list[int]) -> tuple[int, ...]:
+        """Return `chosen` without those that the others make superfluous, the last first."""
+        shape, records = job.profile.shape, self._state.running.records
+        free_gpus, free_cpus = self._draft.free_gpus[pool], self._draft.free_cpus[pool]
+        spare = {n: [int(free_gpus[n]) - shape.gpus, int(free_cpus[n]) - shape.cpus] for n in found.tolist()}
+
+        def shift(row: int, sign: int) -> bool:
+            placement, bundle = records[row].placement, records[row].profile.shape
+            assert placement is not None
+            touched = [spare[node] for node in placement.nodes if node in spare]
+            for left in touched:
+                left[0] += sign * bundle.gpus
+                left[1] += sign * bundle.cpus
+            return all(left[0] >= 0 and left[1] >= 0 for left in touched)
+
+        for row in chosen:
+            shift(row, 1)
+        needed = []
+        for row in reversed(chosen):
+            if not shift(row, -1):
+                shift(row, 1)
+                needed.append(row)
+        return tuple(reversed(needed))

@@ -1,0 +1,262 @@
+"""All jobs and sweeps, and which of them may start: holds, dependencies, times before which nothing starts, breakers.
+
+What may not start is in no bucket; it is found again by the event or the timer that it waits for.
+"""
+
+from bisect import bisect_right, insort
+from collections import defaultdict
+from heapq import heappop, heappush
+from math import inf
+
+from batch.errors import NotFoundError
+from batch.model import Dependency, JobSpec, Shape, SweepSpec
+from batch.scheduler.durations import Durations
+from batch.scheduler.jobs import JobRecord, Profile, Ranges, SweepRecord
+from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
+from batch.scheduler.policy import PolicyConfig, due_at_s
+from batch.scheduler.shares import NUM_KINDS, Shares
+from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
+
+
+class Roster:
+    """Jobs by uid, sweeps by the uids of their members, and the buckets of those that may start."""
+
+    def __init__(self, shares: Shares, durations: Durations, policy: PolicyConfig) -> None:
+        self.jobs: dict[int, JobRecord] = {}
+        self.sweeps: dict[int, SweepRecord] = {}
+        self.profiles: list[Profile] = []
+        self.waiting = Waiting(shares.want, self._stop_of, self._allowed_of)
+        self._shares = shares
+        self._durations = durations
+        self._policy = policy
+        self._numbers: dict[tuple[Shape, str | None], int] = {}
+        self._firsts: list[tuple[int, int]] = []
+        self._dependents: dict[int, list[int]] = defaultdict(list)
+        self._timers: list[tuple[float, int]] = []
+        self._outcomes: dict[int, bool] = {}
+
+    def add_job(self, uid: int, spec: JobSpec, now_s: float) -> None:
+        """A job exists."""
+        job = self.jobs[uid] = self._record(uid, spec, now_s)
+        self._depend(job, spec)
+        self.admit(job, now_s)
+
+    def add_sweep(self, uid: int, first_uid: int, spec: SweepSpec, now_s: float) -> None:
+        """A sweep exists; its members are one entry of one bucket until something happens to one of them."""
+        model = self._record(uid, spec.template, now_s)
+        sweep = self.sweeps[uid] = SweepRecord(
+            uid=uid,
+            first_uid=first_uid,
+            spec=spec,
+            since_s=now_s,
+            untouched=Ranges(first_uid, first_uid + len(spec) - 1),
+            model=model,
+            max_running=spec.max_running,
+        )
+        model.sweep = sweep
+        insort(self._firsts, (first_uid, uid))
+        self._depend(model, spec.template)
+        self.admit_untouched(sweep, now_s)
+
+    def find(self, uid: int) -> JobRecord:
+        """Return the job; for an untouched member a new record like all its siblings'. Raises NotFoundError."""
+        job = self.jobs.get(uid)
+        if job is not None:
+            return job
+        sweep = self._sweep_of(uid)
+        if sweep is None:
+            raise NotFoundError(f"job {uid} is not in the scheduler's state: look at the id, or whether it was purged")
+        job = self._record(uid, sweep.spec.template, sweep.since_s)
+        job.sweep = sweep
+        model = sweep.model
+        job.stop_s, job.eligible_s, job.held, job.unmet = model.stop_s, model.eligible_s, model.held, set(model.unmet)
+        job.tier, job.due = model.tier, model.due
+        job.time_limit_s, job.deadline_s = model.time_limit_s, model.deadline_s
+        job.bucket = self._key(job) if sweep.queued else None
+        return job
+
+    def touch(self, uid: int) -> JobRecord:
+        """Return the job, with a record of its own from now on. Raises NotFoundError."""
+        job = self.jobs.get(uid)
+        if job is None:
+            job = self.jobs[uid] = self.find(uid)
+            assert job.sweep is not None
+            job.sweep.untouched.remove(uid)
+            for dependency in job.unmet:
+                self._dependents[dependency].append(uid)
+        return job
+
+    def admit(self, job: JobRecord, now_s: float) -> None:
+        """Put the job into its bucket if it may start, or set the timer that will try again."""
+        if not self._may_start(job, now_s):
+            return
+        job.bucket = self._key(job)
+        self.waiting.add(job.bucket, job.profile.shape, (job.since_s, job.uid, job.uid))
+
+    def withdraw(self, job: JobRecord) -> None:
+        """Take the job out of its bucket, if it is in one."""
+        if job.bucket is not None:
+            key, job.bucket = job.bucket, None
+            self.waiting.remove(key, job.since_s, job.uid, job.uid)
+
+    def admit_untouched(self, sweep: SweepRecord, now_s: float) -> None:
+        """Put all untouched members into their bucket if they may start."""
+        if sweep.queued or not self._may_start(sweep.model, now_s):
+            return
+        sweep.queued = True
+        key = self._key(sweep.model)
+        for first, last in sweep.untouched:
+            self.waiting.add(key, sweep.model.profile.shape, (sweep.since_s, first, last))
+
+    def withdraw_untouched(self, sweep: SweepRecord) -> None:
+        """Take all untouched members out of their bucket."""
+        if sweep.queued:
+            sweep.queued = False
+            key = self._key(sweep.model)
+            for first, last in sweep.untouched:
+                self.waiting.remove(key, sweep.since_s, first, last)
+
+    def next_timer_s(self) -> float:
+        """Return when the next job may become eligible; infinite if none waits for a time."""
+        return self._timers[0][0] if self._timers else inf
+
+    def fire(self, now_s: float) -> None:
+        """Admit whatever waited for a time that is not after `now_s`."""
+        while self._timers and self._timers[0][0] <= now_s:
+            self._retry(heappop(self._timers)[1], now_s)
+
+    def end(self, uid: int, ok: bool, now_s: float) -> None:
+        """A job or sweep is over: let go what waited for it."""
+        self._outcomes[uid] = ok
+        sweep = self._sweep_of(uid)
+        if sweep is not None:
+            self.waiting.refresh(sweep.uid)
+        for dependent in self._dependents.pop(uid, ()):
+            target = self._target(dependent)
+            for dependency in target.spec.after:
+                if dependency.uid == uid and (ok or not dependency.ok):
+                    target.unmet.discard(uid)
+            self._retry(dependent, now_s)
+
+    def reopen(self, uid: int) -> None:
+        """A job that was over runs again: what is submitted from now on waits for it."""
+        self._outcomes.pop(uid, None)
+
+    def count_placed(self, sweep: SweepRecord, by: int) -> None:
+        """Count a member that got a place, or gave one back."""
+        sweep.placed += by
+        self.waiting.refresh(sweep.uid)
+
+    def members(self, sweep: SweepRecord) -> list[JobRecord]:
+        """Return the members that have records of their own."""
+        members = range(sweep.first_uid, sweep.first_uid + len(sweep.spec))
+        if len(members) > len(self.jobs):
+            return [job for uid, job in self.jobs.items() if uid in members]
+        return [self.jobs[uid] for uid in members if uid in self.jobs]
+
+    def has_failed(self, dependency: Dependency) -> bool:
+        """Say whether `dependency` can never be met: what it waits for is over, and not well."""
+        return dependency.ok and self._outcomes.get(dependency.uid) is False
+
+    def _retry(self, uid: int, now_s: float) -> None:
+        sweep, job = self.sweeps.get(uid), self.jobs.get(uid)
+        if sweep is not None:
+            if not sweep.model.due:
+                self.withdraw_untouched(sweep)
+            self.admit_untouched(sweep, now_s)
+        elif job is not None:
+            if not job.due:
+                self.withdraw(job)
+            self.admit(job, now_s)
+
+    def _may_start(self, job: JobRecord, now_s: float) -> bool:
+        if job.held or job.unmet or job.placement is not None or job.outcome is not None or job.bucket is not None:
+            return False
+        if job.eligible_s > now_s:
+            heappush(self._timers, (job.eligible_s, job.uid))
+            return False
+        if job.attained_s == 0:
+            job.stop_s = max(job.stop_s, job.eligible_s)
+        self._note_due(job, now_s)
+        return True
+
+    def _note_due(self, job: JobRecord, now_s: float) -> None:
+        """Set whether a gang has waited so long that it is due, or the timer that will look again."""
+        at_s = due_at_s(job.since_s, job.attained_s, job.profile.chips, self._policy)
+        job.due |= at_s <= now_s
+        if now_s < at_s < inf and not job.due:
+            heappush(self._timers, (at_s, job.uid))
+
+    def _depend(self, job: JobRecord, spec: JobSpec) -> None:
+        """Note what the job waits for. A dependency that nobody knows any more is over, and well."""
+        for dependency in spec.after:
+            outcome = self._outcomes.get(dependency.uid)
+            known = dependency.uid in self.sweeps or dependency.uid in self.jobs or self._sweep_of(dependency.uid)
+            if (outcome is None and known) or (outcome is False and dependency.ok):
+                job.unmet.add(dependency.uid)
+                self._dependents[dependency.uid].append(job.uid)
+
+    def _target(self, uid: int) -> JobRecord:
+        sweep = self.sweeps.get(uid)
+        return self.jobs[uid] if sweep is None else sweep.model
+
+    def _sweep_of(self, uid: int) -> SweepRecord | None:
+        at = bisect_right(self._firsts, (uid, inf)) - 1
+        if at < 0:
+            return None
+        sweep = self.sweeps[self._firsts[at][1]]
+        return sweep if uid < sweep.first_uid + len(sweep.spec) else None
+
+    def _stop_of(self, uid: int) -> float:
+        job = self.jobs.get(uid)
+        if job is not None:
+            return job.stop_s
+        sweep = self._sweep_of(uid)
+        assert sweep is not None
+        return sweep.model.stop_s
+
+    def _allowed_of(self, group: int) -> int | None:
+        return self.sweeps[group].allowed
+
+    def _profile(self, shape: Shape, pool: str | None) -> Profile:
+        number = self._numbers.get((shape, pool))
+        if number is None:
+            number = self._numbers[shape, pool] = len(self.profiles)
+            self.profiles.append(Profile(number, shape, pool, 0 if shape.gpus else 1, shape.chips))
+        return self.profiles[number]
+
+    def _record(self, uid: int, spec: JobSpec, now_s: float) -> JobRecord:
+        profile = self._profile(spec.shape, spec.pool)
+        team = self._shares.number_of(spec.team)
+        cell = team * NUM_SIZES + size_class(profile.chips)
+        return JobRecord(
+            uid=uid,
+            spec=spec,
+            profile=profile,
+            team=team,
+            share=team * NUM_KINDS + profile.kind,
+            cell=cell,
+            model=self._durations.model(cell, spec.recipe, profile.number),
+            tier=spec.tier,
+            since_s=now_s,
+            stop_s=now_s,
+            time_limit_s=spec.time_limit_s,
+            deadline_s=spec.deadline_s,
+            held=spec.held,
+            eligible_s=spec.not_before_s or 0.0,
+        )
+
+    def _key(self, job: JobRecord) -> BucketKey:
+        sweep = job.sweep
+        return BucketKey(
+            tier=job.tier.rank,
+            share=job.share,
+            profile=job.profile.number,
+            cell=job.cell,
+            bin=bin_of(job.attained_s),
+            ran=job.attained_s > 0,
+            kind=job.profile.kind,
+            due=job.due,
+            group=sweep.uid if sweep is not None and sweep.is_limited else -1,
+            deadline=-1 if job.deadline_s is None else int(job.deadline_s // DEADLINE_GRID_S),
+        )

@@ -1,0 +1,108 @@
+"""`agent`: runs what the controller leases to a pool."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scripts.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from batch.agent.node_processes import NodeProcesses
+    from batch.model import Node
+
+_LOG = logging.getLogger(__name__)
+_NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def agent(
+    *,
+    controller: Annotated[str, typer.Option("--controller", help="http://host:port of the controller")],
+    pool: Annotated[str, typer.Option("--pool", help="the pool whose leases it takes")],
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="file with a token of role agent; read before each call")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", help="leases and jobs' folders; shared by all nodes [~/.ostinato/agents/POOL]"),
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", help="auto or host:port of a Ray cluster; without: this machine alone")
+    ] = None,
+    node: Annotated[
+        str, typer.Option("--node", help="this machine, without --ray: cpus=8,gpus=2,accelerator=h100 [what it has]")
+    ] = "",
+    log_store: Annotated[
+        Path | None, typer.Option("--log-store", help="folder for the logs of what is over [FOLDER/logs]")
+    ] = None,
+) -> int:
+    """Take the leases of a pool from the controller, and run them, until SIGTERM or Ctrl-C.
+
+    What runs goes on when the agent ends, however it ends; the next agent on the same folder takes it up.
+    """
+    from batch.agent.agent import Agent
+    from batch.agent.attempts import Attempts
+    from batch.agent.command import CommandLauncher
+    from batch.agent.controller_link import ControllerLink, token_file as token_from
+    from batch.agent.held_leases import AgentFolder
+    from batch.agent.job_code import JobCode
+    from batch.agent.logs import LogStore
+    from batch.launcher import Launcher
+    from scripts.train_jobs import TrainLauncher
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    token = token_from(token_file)
+    home = AgentFolder(folder or Path("~/.ostinato/agents") / pool)
+    code = JobCode(home.path / "code", ControllerLink(controller, pool, token).code)
+    logs = LogStore((log_store or home.path / "logs").expanduser().resolve())
+    with _processes(ray, node) as processes:
+        commands = CommandLauncher(processes)
+        launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
+        attempts = Attempts(home, launchers, processes, code, logs)
+        serving = Agent(home, attempts, processes, lambda: ControllerLink(controller, pool, token))
+        # After Ray has been joined, which takes SIGTERM for itself.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: serving.stop())
+        _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller)
+        serving.run()
+    return ExitCode.OK
+
+
+def this_machine(words: str = "") -> "Node":
+    """Return this machine as a node; what `words` (`name=value,...`) do not say is counted. Raises BadRequestError."""
+    from batch.errors import BadRequestError
+    from batch.model import Node
+
+    said = dict(word.partition("=")[::2] for word in words.split(",") if word)
+    unknown = sorted(set(said) - {"name", "cpus", "gpus", "accelerator"})
+    numbers = {key: said.get(key, "0") for key in ("cpus", "gpus")}
+    if unknown or not all(text.isdigit() for text in numbers.values()):
+        raise BadRequestError(f"--node {words}: must be like cpus=8,gpus=2,accelerator=h100; name= is allowed too")
+    found = len(list(_NVIDIA_GPUS.iterdir())) if _NVIDIA_GPUS.is_dir() else 0
+    return Node(
+        name=said.get("name", socket.gethostname()),
+        gpus=int(numbers["gpus"]) if "gpus" in said else found,
+        cpus=int(numbers["cpus"]) or len(os.sched_getaffinity(0)),
+        accelerator=said.get("accelerator"),
+    )
+
+
+@contextlib.contextmanager
+def _processes(ray: str | None, node: str) -> "Iterator[NodeProcesses]":
+    """Give the places where the agent starts processes: a cluster's nodes, or this machine."""
+    from batch.agent.node_processes import LocalProcesses
+
+    if ray is None:
+        yield LocalProcesses([this_machine(node)])
+        return
+    from scripts.ray_nodes import ray_processes
+
+    with ray_processes(ray) as processes:
+        yield processes

@@ -1,0 +1,159 @@
+"""Starts and ends a user's own controller, and the agent that runs its jobs on this machine, as processes."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from batch.client import Client
+from batch.errors import ControllerError, ControllerUnreachable
+from batch.state_folder import Address, ControllerRecord, StateFolder
+from scripts.origin import REPOSITORY
+
+LOCAL_POOL = "local"
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 15.0
+_POLL_S = 0.02
+_FOLLOW_POLL_S = 0.5
+
+
+def start_controller(
+    folder: StateFolder,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    database: str | None = None,
+    with_agent: bool = True,
+) -> ControllerRecord:
+    """Return the controller of `folder` once it answers; starts it, and its agent, when they do not run.
+
+    Blocking, for at most half a minute. Several processes may call at the same time: one starts, all return the same.
+    Raises ControllerError with the end of its log when it does not start.
+    """
+    folder.create()
+    with _alone(folder.path / "start.lock"):
+        record = folder.record()
+        if record is None or not _answers(record):
+            words = ["-m", "batch.controller", "--home", str(folder.path), "--host", host, "--port", str(port)]
+            words += [] if database is None else ["--db", database]
+            record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
+        if with_agent and _living(_agent_pid_path(folder), "scripts.cli") is None:
+            words = ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
+            words += ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")]
+            agent = _spawn(words, folder.logs_path / "agent.log")
+            folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
+    return record
+
+
+def stop_controller(folder: StateFolder) -> list[str]:
+    """End agent and controller of `folder`, and return which of them ran. Jobs go on. Raises ControllerError."""
+    stopped = []
+    agent = _living(_agent_pid_path(folder), "scripts.cli")
+    if agent is not None:
+        _end(agent, "the agent")
+        stopped.append("the agent")
+    _agent_pid_path(folder).unlink(missing_ok=True)
+    record = folder.record()
+    if record is not None and _runs(record.pid, "batch.controller"):
+        _end(record.pid, "the controller")
+        stopped.append("the controller")
+    return stopped
+
+
+def follow(folder: StateFolder) -> None:
+    """Return when the controller of `folder` has ended."""
+    while (record := folder.record()) is not None and _runs(record.pid, "batch.controller"):
+        time.sleep(_FOLLOW_POLL_S)
+
+
+def _agent_pid_path(folder: StateFolder) -> Path:
+    return folder.path / "agent.pid"
+
+
+def _spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it.
+
+    -P: the user's folder may have packages of the same names.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+    environment.pop("OSTINATO_TOKEN", None)
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-P", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env=environment,
+        )
+
+
+def _started(process: "subprocess.Popen[bytes]", folder: StateFolder) -> ControllerRecord:
+    deadline_s = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        record = folder.record()
+        if record is not None and record.pid == process.pid and _answers(record):
+            return record
+        if process.poll() is not None:
+            break
+        time.sleep(_POLL_S)
+    ended = f"ended with {process.returncode}" if process.poll() is not None else f"silent for {_START_TIMEOUT_S:g} s"
+    log = folder.logs_path / "controller.log"
+    lines = log.read_text(errors="replace").splitlines()
+    said = lines[-1] if lines else "it said nothing"
+    raise ControllerError(f"the controller did not start ({ended}): {said}\nall of it is in {log}")
+
+
+def _answers(record: ControllerRecord) -> bool:
+    try:
+        with Client(Address(record.url), timeout_s=5.0) as client:
+            client.health()
+    except ControllerUnreachable:
+        return False
+    return True
+
+
+def _living(pid_path: Path, module: str) -> int | None:
+    try:
+        pid = int(pid_path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if _runs(pid, module) else None
+
+
+def _runs(pid: int, module: str) -> bool:
+    """Say whether `pid` is a process of ours, and not one that got the number of one that is gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return module.encode() in words and state != "Z"
+
+
+def _end(pid: int, what: str) -> None:
+    os.kill(pid, signal.SIGTERM)
+    deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+    while Path(f"/proc/{pid}/stat").exists() and not _is_zombie(pid):
+        if time.monotonic() > deadline_s:
+            raise ControllerError(f"{what} (pid {pid}) has not ended in {_STOP_TIMEOUT_S:g} s; `kill -9 {pid}` is safe")
+        time.sleep(_POLL_S)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,232 @@
+"""The agent's attempts with a scripted launcher: what starts when, what is kept, what is forgotten."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from batch.agent.attempts import Attempts
+from batch.agent.held_leases import AgentFolder
+from batch.agent.job_code import JobCode
+from batch.agent.logs import LogStore
+from batch.agent.messages import AttemptStatus, LogRequest, Stop
+from batch.agent.node_processes import LocalProcesses
+from batch.errors import ConflictError, LaunchError, NotFoundError
+from batch.launcher import Ended, Lease, Progress
+from batch.model import Cause, Node
+from tests.fixtures_fake_controller import grant
+
+Key = tuple[int, int]
+
+
+class ScriptedLauncher:
+    """Starts nothing: attempts run and end when the test says so. Outlives the agents of a test, as processes do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.starts: list[Lease] = []
+        self.stops: list[tuple[Key, bool]] = []
+        self.running: dict[Key, float] = {}
+        self.ends: dict[Key, Ended] = {}
+        self.refusal: Exception | None = None
+        self._folder = folder
+
+    def start(self, lease: Lease) -> None:
+        self.starts.append(lease)
+        if self.refusal is not None:
+            raise self.refusal
+
+    def started_s(self, lease: Lease) -> float | None:
+        return self.running.get((lease.uid, lease.attempt))
+
+    def poll(self, lease: Lease) -> Ended | None:
+        return self.ends.get((lease.uid, lease.attempt))
+
+    def progress(self, lease: Lease) -> Progress:
+        return Progress(saved_s=5.0, step=lease.uid)
+
+    def stop(self, lease: Lease, *, now: bool) -> None:
+        self.stops.append(((lease.uid, lease.attempt), now))
+
+    def log_paths(self, lease: Lease) -> Mapping[int, Path]:
+        path = self._folder / f"{lease.uid}.log"
+        path.write_text("said\n")
+        return {0: path}
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> ScriptedLauncher:
+    return ScriptedLauncher(tmp_path)
+
+
+Restart = Callable[[], Attempts]
+
+
+@pytest.fixture
+def restart(tmp_path: Path, launcher: ScriptedLauncher) -> Iterator[Restart]:
+    """Return what makes an agent's attempts, as each new process of it does; the one before is left as it is."""
+    living: list[tuple[AgentFolder, Attempts]] = []
+
+    def leave() -> None:
+        for folder, attempts in living:
+            attempts.close()
+            folder.close()
+        living.clear()
+
+    def make() -> Attempts:
+        leave()
+        folder = AgentFolder(tmp_path / "agent")
+        processes = LocalProcesses([Node("here", 2, 4), Node("there", 2, 4)])
+        attempts = Attempts(
+            folder, {"command": launcher}, processes, JobCode(tmp_path / "code", no_code), LogStore(tmp_path / "logs")
+        )
+        living.append((folder, attempts))
+        return attempts
+
+    yield make
+    leave()
+
+
+def no_code(address: str) -> bytes:
+    raise NotFoundError(f"no code {address}")
+
+
+def status(attempts: Attempts, uid: int) -> AttemptStatus:
+    return next(each for each in attempts.statuses() if each.uid == uid)
+
+
+def look_until(attempts: Attempts, holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 10.0
+    while not holds():
+        assert time.monotonic() < deadline_s
+        attempts.look()
+        time.sleep(attempts.next_look_s())
+
+
+def test_no_more_than_a_few_start_at_once_on_a_node(restart: Restart, launcher: ScriptedLauncher) -> None:
+    attempts = restart()
+    for uid in range(1, 6):
+        attempts.take(grant(uid))
+    attempts.take(grant(6, nodes=("there",)))
+    attempts.look()
+    assert [lease.uid for lease in launcher.starts] == [1, 2, 6]
+    launcher.running[1, 1] = 7.0
+    look_until(attempts, lambda: len(launcher.starts) == 4)
+    assert launcher.starts[-1].uid == 3
+    assert status(attempts, 1).started_s == 7.0
+    assert status(attempts, 1).progress == Progress(saved_s=5.0, step=1)
+
+
+def test_an_attempt_waits_for_accelerators_and_for_the_end_of_the_one_before(
+    restart: Restart, launcher: ScriptedLauncher
+) -> None:
+    attempts = restart()
+    attempts.take(grant(1, gpus=2))
+    attempts.take(grant(1, attempt=2))
+    attempts.look()
+    launcher.running[1, 1] = 1.0
+    look_until(attempts, lambda: status(attempts, 1).started_s is not None)
+    attempts.take(grant(3, gpus=1))
+    attempts.look()
+    assert [(lease.uid, lease.attempt) for lease in launcher.starts] == [(1, 1)]
+    launcher.ends[1, 1] = Ended(state="failed", exit_code=1)
+    look_until(attempts, lambda: len(launcher.starts) == 3)
+    given = {(lease.uid, lease.attempt): lease.devices for lease in launcher.starts}
+    assert given == {(1, 1): ((0, 1),), (1, 2): ((),), (3, 1): ((0,),)}
+
+
+def test_a_restarted_agent_goes_on_where_the_last_one_was(restart: Restart, launcher: ScriptedLauncher) -> None:
+    attempts = restart()
+    for uid in (1, 2, 3, 4):
+        attempts.take(grant(uid, gpus=uid % 2))
+    attempts.look()
+    attempts.stop(Stop(uid=2, attempt=1))
+    attempts.stop(Stop(uid=2, attempt=1))
+    attempts.stop(Stop(uid=4, attempt=1))
+    again = restart()
+    assert [(each.uid, each.stop) for each in again.statuses()] == [(1, None), (2, "save"), (3, None), (4, None)]
+    assert status(again, 4).ended == Ended(
+        state="interrupted", cause=Cause.PREEMPTION, message="stopped before it ran"
+    )
+    assert launcher.stops == [((2, 1), False), ((2, 1), False)]
+    assert launcher.starts[-2].devices == ((0,),)
+    again.stop(Stop(uid=2, attempt=1, now=True))
+    assert launcher.stops[-1] == ((2, 1), True)
+
+
+def test_what_has_ended_is_told_until_it_is_forgotten_and_its_log_outlives_it(
+    restart: Restart, launcher: ScriptedLauncher, tmp_path: Path
+) -> None:
+    attempts = restart()
+    attempts.take(grant(1))
+    attempts.look()
+    attempts.forget(1, 1)
+    assert len(attempts.statuses()) == 1  # it runs: nobody can have recorded its end
+    launcher.ends[1, 1] = Ended(state="succeeded", exit_code=0)
+    look_until(attempts, lambda: status(attempts, 1).ended is not None)
+    assert status(attempts, 1).log_bytes == {0: 5}
+    attempts.take(grant(1))  # the lease once more, late: nothing is run twice
+    attempts.look()
+    assert len(launcher.starts) == 1
+    attempts.forget(1, 1)
+    look_until(attempts, lambda: not list((tmp_path / "agent/leases").glob("[0-9]*.json")))
+    assert attempts.statuses() == ()
+    (tmp_path / "1.log").unlink()
+    chunk = attempts.read_log(LogRequest(key="k", uid=1, attempt=1, rank=0, offset=1))
+    assert (chunk.data, chunk.is_over) == (b"aid\n", True)
+
+
+def test_what_cannot_start_has_failed_to_launch_once_all_of_it_is_over(
+    restart: Restart, launcher: ScriptedLauncher
+) -> None:
+    launcher.refusal = LaunchError("there is no node")
+    attempts = restart()
+    attempts.take(grant(1))
+    attempts.take(grant(2, code="f" * 64))
+    attempts.look()
+    assert launcher.stops == [((1, 1), True)]
+    assert status(attempts, 1).ended is None
+    launcher.ends[1, 1] = Ended(state="interrupted")
+    look_until(attempts, lambda: all(each.ended is not None for each in attempts.statuses()))
+    assert status(attempts, 1).ended == Ended(state="failed", cause=Cause.LAUNCH, message="there is no node")
+    assert status(attempts, 2).ended == Ended(
+        state="failed", cause=Cause.LAUNCH, message=f"its code: no code {'f' * 64}"
+    )
+
+
+def test_a_full_disk_under_one_attempt_does_not_stop_the_others(
+    restart: Restart, launcher: ScriptedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = restart()
+    attempts.take(grant(1))
+    attempts.take(grant(2))
+    attempts.look()
+    poll = launcher.poll
+
+    def full(lease: Lease) -> Ended | None:
+        if lease.uid == 1:
+            raise OSError(28, "No space left on device")
+        return poll(lease)
+
+    monkeypatch.setattr(launcher, "poll", full)
+    launcher.ends[2, 1] = Ended(state="succeeded", exit_code=0)
+    look_until(attempts, lambda: status(attempts, 2).ended is not None)
+    assert status(attempts, 1).ended is None
+
+
+def test_a_folder_is_one_agents_and_one_queues(tmp_path: Path, restart: Restart) -> None:
+    attempts = restart()
+    attempts.take(grant(1))
+    with pytest.raises(ConflictError, match="another agent runs there"):
+        AgentFolder(tmp_path / "agent")
+    other = AgentFolder(tmp_path / "other")
+    other.belong_to("")
+    other.belong_to("q1")
+    other.belong_to("q1")
+    name, sequence = other.agent, other.first_sequence
+    other.close()
+    again = AgentFolder(tmp_path / "other")
+    assert (again.agent, again.first_sequence > sequence) == (name, True)
+    with pytest.raises(ConflictError, match="jobs of another queue"):
+        again.belong_to("q2")
+    again.close()

@@ -1,0 +1,149 @@
+"""What cannot be meant is refused with words, before anything is written; errors come back as the same exceptions."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures_controller import FakeAgent, Served, serving
+
+from batch import errors
+from batch.client import Client
+from batch.error_replies import STATUS, error_body, error_from, status_of
+from batch.errors import BatchQueueError, ControllerUnreachable, ImpossibleShapeError, LimitError, NotAllowedError
+from batch.state_folder import Address
+
+COMMAND: dict[str, Any] = {"kind": "command", "payload": {"command": ["true"]}}
+CANARY = "canary-7f3a9c55e1"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"{", 400, "no JSON"),
+        (b"NaN", 400, "NaN"),
+        (b"[" * 100_000, 400, "no JSON"),
+        ({}, 400, "must be a list"),
+        ([], 400, "one at least"),
+        ([COMMAND] * 10_001, 400, "at most 10000"),
+        ([{"kind": "command"}], 400, "lacks payload"),
+        ([{**COMMAND, "kind": "dance"}], 400, "must be train or command"),
+        ([{**COMMAND, "payload": {"command": "ls"}}], 400, "the program and its arguments"),
+        ([{**COMMAND, "time_limt": 3}], 400, "time_limt"),
+        ([{**COMMAND, "shape": {"nodes": "two"}}], 400, "jobs[0].shape.nodes"),
+        ([{**COMMAND, "shape": {"nodes": 0}}], 400, "nodes"),
+        ([{**COMMAND, "shape": {"gpus": 0, "cpus": 0}}], 400, "cpus"),
+        ([{**COMMAND, "tier": "urgent"}], 400, "interactive, standard, flex"),
+        ([{**COMMAND, "team": "nobody"}], 404, "nobody"),
+        ([{**COMMAND, "team": "stopped"}], 400, "quota"),
+        ([{**COMMAND, "after": [{"job": "zzzzzzz"}]}], 404, "zzzzzzz"),
+        ([{**COMMAND, "after": [{"index": 1}]}, {**COMMAND, "after": [{"index": 0}]}], 400, "wait for"),
+        ([{**COMMAND, "after": [{"index": 0}]}], 400, ""),
+        ([{**COMMAND, "shape": {"gpus": 3}}], 400, "fits nowhere: the pools have 1 x (0 GPUs, 4 CPUs)"),
+        ([{**COMMAND, "shape": {"nodes": 2}}], 400, "fits nowhere"),
+        ([{**COMMAND, "pool": "moon"}], 404, "there are: local"),
+        ([{**COMMAND, "payload": {"command": ["x"], "environment": {"HF_TOKEN": CANARY}}}], 400, "--secret HF_TOKEN="),
+        ([{**COMMAND, "payload": {"command": ["x", f"--api-key={CANARY}"]}}], 400, "api-key"),
+        ([{"kind": "train", "payload": {"document": {"checkpoint": {"secret_key": CANARY}}}}], 400, "secret_key"),
+    ],
+)
+def test_bad_submissions(shared: Served, body: Any, status: int, says: str) -> None:
+    before = shared.json("GET", "/v1/events")
+    answer = shared.call("POST", "/v1/jobs", body)
+    assert (answer.status_code, says in answer.json()["error"]["message"]) == (status, True), answer.text
+    assert CANARY not in answer.text
+    assert shared.json("GET", "/v1/events") == before
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with serving(tmp_path_factory.mktemp("bad")) as served:
+        FakeAgent(served).sync()
+        served.json("PUT", "/v1/teams/stopped", {"quota": 0})
+        served.submit({"shape": {"cpus": 4}})
+        yield served
+
+
+def test_large_bodies_are_refused_before_they_are_read(shared: Served) -> None:
+    job = {**COMMAND, "payload": {"command": ["x"], "blob": "x" * 10 * 2**20}}
+    answer = shared.call("POST", "/v1/jobs", [job])
+    assert (answer.status_code, "at most" in answer.text) == (413, True)
+    smaller = {**COMMAND, "payload": {"command": ["x"], "blob": "x" * 5 * 2**20}}
+    assert shared.call("POST", "/v1/jobs", [smaller]).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "says"),
+    [
+        ("PUT", "/v1/teams/a", {"weight": 0}, "weight"),
+        ("PUT", "/v1/teams/a", {"quota": -2}, "quota"),
+        ("PUT", "/v1/teams/a", {"wieght": 1}, "wieght"),
+        ("POST", "/v1/tokens", {"name": "x", "role": "king"}, "role"),
+        ("POST", "/v1/tokens", {"name": "x", "role": "team_admin"}, "needs a team"),
+        ("GET", "/v1/jobs?state=asleep", None, "asleep"),
+        ("GET", "/v1/jobs?limit=0", None, "limit"),
+        ("PUT", "/v1/code/nonsense", {}, "hexadecimal"),
+        ("PUT", f"/v1/code/{'a' * 64}", {}, "code bundle"),
+        ("POST", "/v1/pools/p/sync", {"agent": "a"}, "lacks"),
+        ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", []]]}, ""),
+    ],
+)
+def test_bad_requests(shared: Served, method: str, path: str, body: Any, says: str) -> None:
+    answer = shared.call(method, path, body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "BadRequestError"), answer.text
+    assert says in answer.text
+
+
+def test_a_credential_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setenv("MY_TOKEN", CANARY)
+    payload = {"command": ["x"], "environment": {"MY_TOKEN": CANARY}, "nested": [{"apiKey": CANARY}]}
+    with serving(tmp_path) as served:
+        for bad in (payload, {"command": ["x"], "nested": [{"apiKey": CANARY}]}, {"command": [f"PASSWORD={CANARY}"]}):
+            assert served.call("POST", "/v1/jobs", [{**COMMAND, "payload": bad}]).status_code == 400
+        [job] = served.submit({"payload": {"command": ["x"], "secrets": {"MY_TOKEN": "env:MY_TOKEN"}}})
+        page = served.call("GET", f"/v1/jobs/{job}").text
+    assert "env:MY_TOKEN" in page
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert CANARY.encode() not in kept
+    assert CANARY not in page + caplog.text
+
+
+@pytest.mark.parametrize("kind", STATUS, ids=lambda kind: kind.__name__)
+def test_errors_come_back_as_they_were_raised(kind: type[BatchQueueError]) -> None:
+    error = kind("what, where, and what to do")
+    if isinstance(error, LimitError):
+        error.retry_after_s = 2.5
+    back = error_from(status_of(error), json.loads(json.dumps(error_body(error))))
+    assert (type(back), str(back), getattr(back, "retry_after_s", None)) == (
+        kind, str(error), getattr(error, "retry_after_s", None),
+    )  # fmt: skip
+    assert pickle.loads(pickle.dumps(back)).__dict__ == back.__dict__  # noqa: S301 - errors cross processes
+
+
+def test_every_error_has_a_status() -> None:
+    ours = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BatchQueueError)}
+    assert ours - {BatchQueueError} == set(STATUS)
+
+
+def test_what_nobody_foresaw_tells_nothing(shared: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr(shared.service.queue, "teams", fail)
+    answer = shared.call("GET", "/v1/teams")
+    assert (answer.status_code, CANARY in answer.text) == (500, False)
+    assert "controller's log" in str(error_from(500, answer.json()))
+
+
+def test_the_client_raises_what_the_controller_raised(shared: Served) -> None:
+    with Client(Address(shared.url, "ost_operator")) as client:
+        with pytest.raises(ImpossibleShapeError):
+            client.submit([{**COMMAND, "shape": {"gpus": 9}}])
+        [made] = client.submit([COMMAND])
+        assert client.job(made["id"])["state"] in {"queued", "launching"}
+        assert client.act(made["id"], "cancel")["then"] in {"", "cancelled"}
+    with Client(Address(shared.url, "wrong")) as client, pytest.raises(NotAllowedError):
+        client.teams()
+    with Client(Address("http://127.0.0.1:9")) as client, pytest.raises(ControllerUnreachable, match="ostinato up"):
+        client.health()

@@ -1,0 +1,132 @@
+"""The writer's thread: who shares a commit, who waits for whom, and what happens when something goes wrong."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from fixtures_queue import command
+
+from batch.errors import StoreError
+from batch.events import Event
+from batch.job_queue import Queue
+from batch.writer import Request, Writer
+
+Group = list[Request[None]]
+
+
+class Commits:
+    """A commit that takes a while and remembers what it was given."""
+
+    def __init__(self, duration_s: float = 0.0) -> None:
+        self.groups: list[int] = []
+        self._duration_s = duration_s
+
+    def __call__(self, group: Group) -> None:
+        time.sleep(self._duration_s)
+        self.groups.append(len(group))
+        for request in group:
+            request.future.set_result(request.plan(None))
+
+
+def test_requests_during_a_commit_share_the_next() -> None:
+    commits = Commits(0.05)
+    writer: Writer[None] = Writer(commits)
+    first = writer.ask(lambda _: "first")
+    time.sleep(0.02)
+    rest = [writer.ask(lambda _, number=number: number) for number in range(50)]
+    assert (first.result(5), [future.result(5) for future in rest]) == ("first", list(range(50)))
+    writer.close()
+    assert commits.groups == [1, 50]
+
+
+def test_a_group_is_bounded() -> None:
+    commits = Commits(0.05)
+    writer: Writer[None] = Writer(commits)
+    futures = [writer.ask(lambda _: None, weight=1000) for _ in range(20)]
+    for future in futures:
+        future.result(5)
+    writer.close()
+    assert max(commits.groups) <= 5
+
+
+def test_closing_commits_what_was_asked_for() -> None:
+    commits = Commits(0.02)
+    writer: Writer[None] = Writer(commits)
+    futures = [writer.ask(lambda _: None) for _ in range(10)]
+    writer.close()
+    assert all(future.done() for future in futures)
+    with pytest.raises(StoreError, match="the queue is closed"):
+        writer.ask(lambda _: None)
+
+
+def test_a_commit_that_raises_stops_the_writer_and_says_so_to_everybody() -> None:
+    def commit(group: Group) -> None:
+        time.sleep(0.02)
+        raise RuntimeError("out of luck")
+
+    writer: Writer[None] = Writer(commit)
+    futures = [writer.ask(lambda _: None) for _ in range(5)]
+    for future in futures:
+        with pytest.raises(StoreError, match="out of luck"):
+            future.result(5)
+    with pytest.raises(StoreError, match="the queue is closed"):
+        writer.ask(lambda _: None)
+    writer.close()
+
+
+def test_a_request_that_was_cancelled_in_time_is_not_written(queue: Queue) -> None:
+    gate = threading.Event()
+    queue._writer.ask(lambda _: gate.wait(10))
+    kept, dropped = queue.submit_soon([command("kept")]), queue.submit_soon([command("dropped")])
+    assert dropped.cancel()
+    gate.set()
+    kept.result(10)
+    assert [job.spec.name for job in queue.jobs()] == ["kept"]
+
+
+def test_a_listener_that_raises_stops_the_queue_after_the_acknowledgement(queue: Queue) -> None:
+    def listener(_: list[tuple[int, Event]]) -> None:
+        raise RuntimeError("deaf")
+
+    queue.listen(listener)
+    uids = queue.submit([command()])
+    with pytest.raises(StoreError, match="closed"):
+        wait_until_refused(queue)
+    assert queue.job(uids[0]).uid == uids[0]
+
+
+def wait_until_refused(queue: Queue) -> None:
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        queue.submit([command()])
+
+
+def test_a_defect_in_one_request_is_its_own(queue: Queue, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: Any) -> None:
+        raise KeyError("a defect")
+
+    gate = threading.Event()
+    queue._writer.ask(lambda _: gate.wait(10))
+    before, bad, after = queue.submit_soon([command()]), queue._writer.ask(broken), queue.submit_soon([command()])
+    gate.set()
+    assert after.result(10)[0] == before.result(10)[0] + 1
+    with pytest.raises(KeyError):
+        bad.result(10)
+    assert "nobody foresaw" in caplog.text
+
+
+def test_many_threads_get_uids_of_their_own(queue: Queue) -> None:
+    found: list[int] = []
+
+    def submit() -> None:
+        for _ in range(20):
+            found.extend(queue.submit([command(), command()]))
+
+    threads = [threading.Thread(target=submit) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == len(set(found)) == 640
+    assert len(queue.jobs()) == 640

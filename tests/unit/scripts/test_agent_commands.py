@@ -1,0 +1,65 @@
+"""What the agent's entry points make of their input, without starting anything."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fixtures_cli import Ostinato
+
+from batch.errors import BadRequestError
+from configs.compose import compose
+from scripts.cli.agent_command import this_machine
+from scripts.run_job import compose_attempt
+from scripts.train_payload import TrainAttempt, TrainPayload
+
+
+def attempt(payload: TrainPayload, **changes: str) -> TrainAttempt:
+    return TrainAttempt(payload=payload, job="abc1234.7", lease=3, folder="/jobs/9/run", **changes)
+
+
+def test_a_machine_is_counted_unless_it_is_told() -> None:
+    assert this_machine().cpus == len(os.sched_getaffinity(0))
+    told = this_machine("name=n1,cpus=8,gpus=2,accelerator=h100")
+    assert (told.name, told.cpus, told.gpus, told.accelerator) == ("n1", 8, 2, "h100")
+    for words in ("cpus=many", "gpu=2"):
+        with pytest.raises(BadRequestError, match=f"--node {words}: must be like"):
+            this_machine(words)
+
+
+def test_a_job_is_composed_where_its_pool_runs_it() -> None:
+    document = compose(["recipe=catalogue_clip", "run.name=mine", "cluster.code_folders=[src]"]).document
+    told = attempt(TrainPayload(document=document), cluster="auto", code_folder="/jobs/9/code")
+    composed = compose_attempt(told)
+    assert (composed.spec.run.name, composed.spec.run.folder) == ("mine", "/jobs/9/run")
+    assert composed.document["cluster"]["address"] == "auto"
+    assert composed.spec.cluster.code_folders == ("/jobs/9/code/src",)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        lambda document: TrainPayload(document=document, overrides=("optim.lr=0.5",)),
+        lambda document: TrainPayload(document={**document, "run": {**document["run"], "name": None}}),
+        lambda document: TrainPayload(base=("recipe=catalogue_clip", "run.name=mine"), overrides=("optim.lr=0.5",)),
+    ],
+)
+def test_members_of_a_sweep_and_runs_without_a_name_are_named_after_their_job(
+    payload: Callable[..., TrainPayload],
+) -> None:
+    composed = compose_attempt(attempt(payload(compose(["recipe=catalogue_clip", "run.name=mine"]).document)))
+    assert str(composed.spec.run.name).endswith("-abc1234.7")
+    assert composed.document["run"]["name"] == composed.spec.run.name
+
+
+def test_a_checkpoint_is_reported_to_the_file_that_the_job_was_given(
+    ostinato: Ostinato, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTINATO_CHECKPOINT_FILE", str(tmp_path / "checkpoint.json"))
+    assert ostinato("report-checkpoint", "/ckpt/9", "--step", "9").code == 0
+    told = json.loads((tmp_path / "checkpoint.json").read_text())
+    assert (told["path"], told["step"]) == ("/ckpt/9", 9)
+    monkeypatch.delenv("OSTINATO_CHECKPOINT_FILE")
+    outside = ostinato("report-checkpoint", "/ckpt/9")
+    assert (outside.code, "not in a job" in outside.err) == (0, True)

@@ -1,0 +1,74 @@
+"""`up`, `submit` that starts a controller, `down`: real processes, on loopback, in a folder of their own."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixtures_cli import Ostinato
+from fixtures_controller import wait_until
+
+from batch.errors import ControllerError
+from batch.state_folder import StateFolder
+from scripts.embedded import start_controller, stop_controller
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateFolder]:
+    for name in ("OSTINATO_CONTROLLER", "OSTINATO_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OSTINATO_HOME", str(tmp_path / "home"))
+    folder = StateFolder.of_user()
+    yield folder
+    stop_controller(folder)
+
+
+def test_a_submission_starts_what_it_needs_and_the_job_runs(ostinato: Ostinato, home: StateFolder) -> None:
+    said = ostinato("submit", "-o", "json", "--no-code", "--", "sh", "-c", "echo $OSTINATO_JOB")
+    assert (said.code, "started a controller of your own" in said.err) == (0, True), said.err
+    job = said.value["id"]
+    assert ostinato("wait", job, "--timeout", "60s").code == 0
+    assert ostinato("logs", job).out == f"{job}\n"
+    for private in (home.token_path, home.agent_token_path, home.record_path):
+        assert private.stat().st_mode & 0o077 == 0
+    assert home.path.stat().st_mode & 0o077 == 0
+    assert ostinato("status", "-o", "json").value["pools"] == "local"
+    assert ostinato("down").out == "ended the agent and the controller; jobs that run go on\n"
+    assert ostinato("down").out.startswith("no controller")
+    assert ostinato("status").code == 4
+
+
+def test_a_job_outlives_controller_and_agent(ostinato: Ostinato, home: StateFolder, tmp_path: Path) -> None:
+    assert ostinato("up", "--detach").code == 0
+    flag = tmp_path / "go"
+    waits = f"until [ -e {flag} ]; do sleep .05; done"
+    job = ostinato("submit", "-o", "json", "--no-code", "--", "sh", "-c", waits).value["id"]
+    wait_until(lambda: ostinato("show", job, "-o", "json").value["state"] == "running", 30.0)
+    record = home.record()
+    assert record is not None
+    os.kill(record.pid, signal.SIGKILL)
+    agent = int((home.path / "agent.pid").read_text())
+    os.kill(agent, signal.SIGKILL)
+    flag.touch()
+    assert ostinato("up", "--detach", "-o", "json").value["pid"] != record.pid
+    assert ostinato("wait", job, "--timeout", "60s").code == 0
+    assert len(ostinato("show", job, "-o", "json").value["attempts"]) == 1
+
+
+def test_several_starts_at_once_are_one(home: StateFolder) -> None:
+    records = []
+    threads = [
+        threading.Thread(target=lambda: records.append(start_controller(home, with_agent=False))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60.0)
+    assert len({record.pid for record in records}) == 1
+
+
+def test_a_controller_that_cannot_start_says_why(home: StateFolder) -> None:
+    with pytest.raises(ControllerError, match="token create"):
+        start_controller(home, host="0.0.0.0", with_agent=False)
