@@ -222,11 +222,13 @@ class Decision:
                 reason = reason_of(self.draft, self.state.roster.find(first))
                 self.draft.actions.append(Wait(first, bucket.count - started[bucket.key], reason))
 
-    def reservations(self) -> list[Reserve]:
-        """Return who is next to get room in each pool, and when that is expected."""
+    def reservations(self, only: int | None = None) -> list[Reserve]:
+        """Return who is next to get room in each pool, and when that is expected; with `only`, of that job alone."""
         out: list[Reserve] = []
         for pool, nodes in enumerate(self.state.pools):
             for job in self._gangs_of(pool):
+                if only not in (None, job.uid):
+                    continue
                 first_s, _ = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
                 late_s, _ = self.forecast.gang_start(job.profile, pool, LATE, held=True)
                 if first_s < float("inf"):
