@@ -1,4 +1,4 @@
-"""Ray: starts or joins a cluster, places workers, notices their death. The only file of the trainer that imports it.
+"""Ray: starts or joins a cluster, places workers, notices their death. With nodes_ray.py, all that imports it.
 
 The supervisor is a detached, restartable actor; each worker is an actor in a placement group of its run. The driver
 and the supervisor import neither torch nor DeepSpeed; the workers do, once their actor exists.
