@@ -86,15 +86,12 @@ def _events_of(connection: Connection, uids: set[int]) -> Iterator[JournalRow]:
 
 
 def _specs(connection: Connection, journal: list[JournalRow]) -> dict[int | None, Any]:
-    jobs = [row.uid for row in journal if row.kind == "JobSubmitted"]
-    sweeps = [row.uid for row in journal if row.kind == "SweepSubmitted"]
     specs: dict[int | None, Any] = {}
-    for part in _parts(jobs):
-        for uid, text in connection.execute(select(JOBS.c.uid, JOBS.c.spec).where(_among(JOBS.c.uid, part))):
-            specs[uid] = rows.shared_spec(text)
-    for part in _parts(sweeps):
-        for uid, text in connection.execute(select(SWEEPS.c.uid, SWEEPS.c.spec).where(SWEEPS.c.uid.in_(part))):
-            specs[uid] = rows.sweep_spec(text)
+    for kind, table, read in (("JobSubmitted", JOBS, rows.shared_spec), ("SweepSubmitted", SWEEPS, rows.sweep_spec)):
+        uids = {row.uid for row in journal if row.kind == kind and row.uid is not None}
+        for part in _parts(sorted(uids)):
+            found = connection.execute(select(table.c.uid, table.c.spec).where(_among(table.c.uid, part))).all()
+            specs |= {uid: read(text) for uid, text in found if uid in uids}
     return specs
 
 

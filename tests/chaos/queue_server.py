@@ -17,6 +17,7 @@ from pathlib import Path
 from batch import events as ev
 from batch.errors import ConflictError
 from batch.job_queue import Queue
+from batch.migrations import migrate  # noqa: F401 - so that no short life is spent on importing Alembic
 from batch.model import Cause, JobSpec, SweepSpec
 
 THREADS = 4

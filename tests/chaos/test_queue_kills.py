@@ -20,7 +20,10 @@ from batch.job_queue import Queue
 _SERVER = Path(__file__).with_name("queue_server.py")
 _ROOT = Path(__file__).parents[2]
 KILLS_PER_DATABASE = 26
-LONGEST_LIFE_S = 0.5
+LONGEST_LIFE_S = 0.4
+LIVES_TO_WORK = 0.7
+"""The part of the processes that are killed some time after they have opened the queue; the others while they do, or
+whenever it is."""
 
 
 def kill_many(folder: Path, kills: int, randomness: random.Random) -> list[str]:
@@ -36,17 +39,33 @@ def kill_many(folder: Path, kills: int, randomness: random.Random) -> list[str]:
     )
     assert server.stdin is not None
     assert server.stdout is not None
+    epochs = 0
     try:
         for _ in range(kills):
             print(randomness.randrange(10**9), notes, file=server.stdin, flush=True)
             pid = int(server.stdout.readline())
+            if randomness.random() < LIVES_TO_WORK:
+                epochs += 1
+                wait_until_ready(notes, epochs)
             time.sleep(randomness.random() * LONGEST_LIFE_S)
+            epochs = num_ready(notes)
             os.kill(pid, signal.SIGKILL)
             assert server.stdout.readline() == "dead\n"
     finally:
         server.stdin.close()
         server.wait(10)
     return notes.read_text().splitlines()
+
+
+def num_ready(notes: Path) -> int:
+    return sum(line.startswith("ready ") for line in notes.read_text().splitlines())
+
+
+def wait_until_ready(notes: Path, epochs: int) -> None:
+    deadline_s = time.monotonic() + 30
+    while num_ready(notes) < epochs:
+        assert time.monotonic() < deadline_s, "the queue could not be opened within 30 s"
+        time.sleep(0.005)
 
 
 def check(database: Path, notes: list[str]) -> Counter[str]:

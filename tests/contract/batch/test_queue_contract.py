@@ -379,11 +379,20 @@ def test_replay_is_the_journal_without_what_no_longer_matters(queue: Queue) -> N
     queue.set_team(Team(name="default", weight=2.0))
     replayed = list(queue.replay(history=3))
     whole, short = fold(journal_of(queue)), fold(replayed)
-    assert unfinished(whole) == {uid: job for uid, job in unfinished(short).items()}
+    assert unfinished(whole) == unfinished(short)
     assert (whole.teams, whole.pools) == (short.teams, short.pools)
     assert set(short.jobs) == {done[4], done[5], failed, blocked, running, *whole.members[open_sweep]}
     assert len([event for event in replayed if isinstance(event, ev.JobCheckpointed)]) == 1
     assert [event.time_s for event in replayed] == sorted(event.time_s for event in replayed)
+
+
+def test_replay_reads_over_what_lies_between(queue: Queue) -> None:
+    uids = queue.submit([command(), command()])
+    sweep = queue.submit_sweep(sweep_of(2))
+    queue.hold(queue.sweep(sweep).first_uid)
+    uids += queue.submit([command(), command(), command()])
+    queue.cancel(uids[3])
+    assert unfinished(fold(queue.replay(history=0))) == unfinished(fold(journal_of(queue)))
 
 
 def test_what_is_read_is_what_was_written(queue: Queue) -> None:
