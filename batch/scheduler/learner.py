@@ -42,7 +42,7 @@ def bins_of(attained_s: Floats) -> Ints:
 
 def bin_of(attained_s: float) -> int:
     """Return the bin of one attained run time (seconds)."""
-    return int(_INNER_EDGES_S.searchsorted(attained_s, side="right"))
+    return 0 if attained_s < _FIRST_EDGE_S else int(_INNER_EDGES_S.searchsorted(attained_s, side="right"))
 
 
 def gittins(hazards: Floats) -> Floats:
