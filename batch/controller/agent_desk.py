@@ -46,8 +46,10 @@ class _Agent:
 class AgentDesk:
     """Lives in the event loop; what waits for the disk runs in threads. One for a controller."""
 
-    def __init__(self, queue: Queue, board: Board, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, queue: Queue, board: Board, identity: str, clock: Callable[[], float] = time.time) -> None:
+        """Serve agents of the queue that is called `identity`, which is the same as long as its database is."""
         self._queue = queue
+        self._identity = identity
         self._board = board
         self._clock = clock
         self._agents: dict[str, _Agent] = {}
@@ -69,7 +71,12 @@ class AgentDesk:
             if wanted or found != agent.answered or left_s <= 0 or request.sequence < agent.sequence:
                 agent.answered = found
                 return SyncAnswer(
-                    revision=revision, start=found.start, stop=found.stop, forget=found.forget, log_requests=wanted
+                    revision=revision,
+                    queue=self._identity,
+                    start=found.start,
+                    stop=found.stop,
+                    forget=found.forget,
+                    log_requests=wanted,
                 )
             if found:
                 deadline_s = min(deadline_s, time.monotonic() + _REPEAT_S)

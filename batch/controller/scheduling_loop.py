@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _TICK_S = 1.0
 _AFTER_FAILURE_S = 1.0
-_REST = 3.0
+_REST = 9.0
 """The loop rests this many times as long as the last round took, so that a flood of submissions is not paid for with a
 decision each, and the threads that answer requests get their turns."""
 _MAX_REST_S = 0.25

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -149,8 +150,12 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder = StateFolder(given.home.absolute()) if given.home else StateFolder.of_user()
+    # uvicorn ends its own work at a signal and then raises it again, which must not keep the queue from closing.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve(Settings(folder, given.host, given.port, given.db))
+    except KeyboardInterrupt:
+        return 0
     except BatchQueueError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 4

@@ -1,9 +1,11 @@
 """The parts of a controller, put together: queue, board, scheduler's thread, agents' desk, tokens."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from batch.controller.agent_desk import AgentDesk, record_each
@@ -134,15 +136,21 @@ class Service:
         began_s = time.monotonic()
         state = SchedulerState(self._policy)
         self.board = Board(self.queue)
-        self.desk = AgentDesk(self.queue, self.board, self.clock)
+        self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.clock)
         self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.clock)
         # Nothing is recorded before we serve, so that nothing falls between listening and replaying, or into both.
         self.seq = self.queue.listen(self._hear)
         self.desk.revision = self.seq
         count = 0
-        for event in self.queue.replay():
-            state.apply(event)
-            count += 1
+        # Of what is made now nothing is garbage, and it stays: looking through it would take a third of the time.
+        gc.disable()
+        try:
+            for event in self.queue.replay():
+                state.apply(event)
+                count += 1
+        finally:
+            gc.freeze()
+            gc.enable()
         self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
 
@@ -180,3 +188,9 @@ class Service:
         if found:
             record_each(self.queue, found)
             self.board.refresh({event.uid for event in found})
+
+
+def _identity(queue: Queue) -> str:
+    """Return what no other database has: when its first event was, to the microsecond."""
+    [(_, first)] = queue.events(0, 1)
+    return sha256(repr(first.time_s).encode()).hexdigest()[:16]

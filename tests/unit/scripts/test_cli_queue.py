@@ -37,7 +37,8 @@ def submit(ostinato: Ostinato, *words: str) -> str:
 
 def test_a_command_is_submitted_with_its_folder(ostinato: Ostinato, controller: Served) -> None:
     Path("train.py").write_text("print('x')\n")
-    said = ostinato("submit", "--nodes", "2", "--gpus", "8", "--time", "6h", "--name", "big", "--", "python", "train.py")
+    options = ["--nodes", "2", "--gpus", "8", "--time", "6h", "--name", "big"]
+    said = ostinato("submit", *options, "--", "python", "train.py")
     assert (said.code, "ostinato why" in said.out) == (0, True), said.err
     page = ostinato("show", "big", "-o", "json").value
     assert page["spec"]["payload"] == {"command": ["python", "train.py"]}
@@ -55,7 +56,8 @@ def test_options_reach_the_job(ostinato: Ostinato) -> None:
     spec = ostinato("show", job, "-o", "json").value["spec"]
     assert spec["payload"]["environment"] == {"A": "b"}
     assert spec["payload"]["secrets"] == {"HF_TOKEN": "env:HF_TOKEN"}
-    assert (spec["retries"], spec["preemptible"], spec["tier"], spec["grace_s"]) == ({"user_code": 2}, False, "flex", 90)
+    assert (spec["retries"], spec["preemptible"]) == ({"user_code": 2}, False)
+    assert (spec["tier"], spec["grace_s"]) == ("flex", 90)
     assert spec["shape"] == {"cpus": 4, "labels": [["zone", "a"]]}
     assert ostinato("why", job).out.startswith(f"{job} waits: waits for 1")
 
@@ -160,10 +162,10 @@ def test_a_job_is_followed_to_its_end(ostinato: Ostinato, controller: Served) ->
 def test_ctrl_c_while_waiting_leaves_the_job(ostinato: Ostinato, monkeypatch: pytest.MonkeyPatch) -> None:
     job = submit(ostinato, "--no-code", "--hold", "--", "true")
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("batch.client.time.sleep", interrupt)
+    monkeypatch.setattr("batch.client.Client.wait", interrupt)
     said = ostinato("wait", job)
     assert (said.code, "the jobs go on" in said.err) == (0, True)
 

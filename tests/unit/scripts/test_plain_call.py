@@ -100,8 +100,8 @@ def test_every_command_can_be_loaded() -> None:
 def test_ls_and_why_import_next_to_nothing(tmp_path: Path) -> None:
     """Typer alone costs a third of the 120 ms that they may take; pydantic, Rich or numpy would cost the rest."""
     heavy = (
-        "torch", "ray", "hydra", "omegaconf", "numpy", "pydantic", "rich", "fastapi", "sqlalchemy", "http.client", "ssl",
-        "asyncio", "batch.job_queue", "batch.scheduler.decision", "configs", "trainer", "checkpoint",
+        "torch", "ray", "hydra", "omegaconf", "numpy", "pydantic", "rich", "fastapi", "sqlalchemy", "http.client",
+        "ssl", "asyncio", "batch.job_queue", "batch.scheduler.decision", "configs", "trainer", "checkpoint",
     )  # fmt: skip
     with serving(tmp_path) as served:
         [job] = served.submit({"name": "plain"})
@@ -112,14 +112,14 @@ def test_ls_and_why_import_next_to_nothing(tmp_path: Path) -> None:
             f"    found = [name for name in {heavy!r} if name in sys.modules]\n"
             "    assert (code, found) == (0, []), (words, code, found)\n"
         )
-        environment = {"OSTINATO_CONTROLLER": served.url, "OSTINATO_TOKEN": "ost_operator", "PYTHONPATH": str(REPOSITORY)}
+        environment = {"OSTINATO_CONTROLLER": served.url, "OSTINATO_TOKEN": "ost_operator"}
         done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
             timeout=100,
             cwd=tmp_path,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, "PYTHONPATH": str(REPOSITORY)},
         )
     assert done.returncode == 0, done.stderr
     assert "plain" in done.stdout

@@ -162,11 +162,11 @@ def test_what_ended_while_the_controller_was_away_is_told_later(tmp_path: Path) 
         [job] = served.submit()
         [grant] = agent.take()
         agent.starts(grant)
-        agent.sync()
+        queue = agent.sync().queue
     agent.ends(grant, "failed", exit_code=3, cause=Cause.USER_CODE, message="exit code 3")
     with serving(tmp_path) as served:
         agent.served = served
-        agent.sync()
+        assert agent.sync().queue == queue
         assert (served.state(job), agent.attempts) == ("failed", {})
 
 

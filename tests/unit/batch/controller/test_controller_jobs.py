@@ -1,10 +1,14 @@
 """Jobs, sweeps, teams and the journal, as people meet them over HTTP."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
-from fixtures_controller import FakeAgent, Served, serving, wait_until
+from fixtures_controller import OPERATOR, FakeAgent, Served, serving, wait_until
+
+from batch.client import Client
+from batch.state_folder import Address
 
 
 def test_a_submitted_job_is_there(served: Served) -> None:
@@ -95,6 +99,25 @@ def test_the_journal_can_be_followed(served: Served) -> None:
     rows = served.json("GET", "/v1/events?after=1")["events"]
     assert [row["event"] for row in rows] == ["JobSubmitted"]
     assert served.json("GET", f"/v1/events?after={rows[-1]['seq']}")["events"] == []
+
+
+def test_the_journal_can_be_followed_as_it_grows(served: Served) -> None:
+    seen = []
+
+    def follow() -> None:
+        with Client(Address(served.url, OPERATOR)) as client:
+            for event in client.follow_events(after=0):
+                seen.append(event["event"])
+                if seen.count("JobSubmitted") == 2:
+                    return
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    served.submit()
+    wait_until(lambda: "JobSubmitted" in seen)
+    served.submit()
+    thread.join(10.0)
+    assert seen == ["TeamSet", "JobSubmitted", "JobSubmitted"]
 
 
 def test_health_needs_no_token_and_the_description_has_every_route(served: Served) -> None:

@@ -1,0 +1,96 @@
+"""What the end of an attempt means, by state, request and budget; and what is named like a credential."""
+
+import pytest
+
+from batch.controller.outcomes import RETRIES, UNLIMITED, after_attempt, lost
+from batch.credentials import is_credential, redacted, refuse_credentials
+from batch.errors import BadRequestError
+from batch.events import JobEnded, JobStopped
+from batch.launcher import Ended
+from batch.model import Cause, JobSpec
+from batch.records import Job
+from batch.states import JobState
+
+
+def job(then: str = "", state: JobState = JobState.RUNNING, **spec: object) -> Job:
+    return Job(
+        uid=1,
+        spec=JobSpec(kind="command", payload={"command": ["x"]}, **spec),  # type: ignore[arg-type]
+        state=state,
+        submitted_s=0.0,
+        changed_s=0.0,
+        then=then,
+        attempt=3,
+        fence=3,
+    )
+
+
+@pytest.mark.parametrize("then", ["", "queued", "held", "cancelled"])
+def test_what_has_succeeded_has_succeeded(then: str) -> None:
+    event = after_attempt(job(then), Ended(state="succeeded", exit_code=0, metrics={"a": 1.0}), {}, 5.0)
+    assert isinstance(event, JobEnded)
+    assert (event.state, event.attempt, event.metrics) == ("succeeded", 3, (("a", 1.0),))
+
+
+@pytest.mark.parametrize("ended", [Ended(state="interrupted", exit_code=75), Ended(state="failed", exit_code=-15)])
+@pytest.mark.parametrize("then", ["queued", "held"])
+def test_a_program_that_was_asked_to_stop_has_stopped(then: str, ended: Ended) -> None:
+    event = after_attempt(job(then), ended, {}, 5.0)
+    assert isinstance(event, JobStopped)
+    assert (event.then, event.cause, event.eligible_s) == (then, Cause.PREEMPTION, 5.0)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_each_cause_has_its_budget_and_its_wait(cause: Cause) -> None:
+    rule = RETRIES[cause]
+    ended = Ended(state="failed", exit_code=1, cause=cause, message="why")
+    for spent in (0, 1, rule.budget):
+        event = after_attempt(job(), ended, {cause: spent}, 5.0)
+        if spent < rule.budget:
+            assert isinstance(event, JobStopped)
+            assert event.eligible_s == 5.0 + min(rule.most_s, rule.first_s * 2**spent)
+        else:
+            assert isinstance(event, JobEnded)
+            assert (event.state, event.cause, event.message) == ("failed", cause, "why")
+    patient = after_attempt(job(retries={cause: UNLIMITED + 1}), ended, {cause: UNLIMITED}, 5.0)
+    assert isinstance(patient, JobStopped)
+    hasty = after_attempt(job(retries={cause: 0}), ended, {}, 5.0)
+    assert isinstance(hasty, JobEnded)
+
+
+def test_an_interruption_that_nobody_asked_for_goes_on_later() -> None:
+    event = after_attempt(job(), Ended(state="interrupted", exit_code=75), {}, 5.0)
+    assert isinstance(event, JobStopped)
+    assert event.then == "queued"
+
+
+def test_a_lost_attempt_is_the_infrastructure_s_unless_it_was_to_end_anyway() -> None:
+    event = lost(job(), {}, 5.0, "silent")
+    assert isinstance(event, JobStopped)
+    assert (event.cause, event.message) == (Cause.INFRASTRUCTURE, "silent")
+    ended = lost(job("cancelled", JobState.STOPPING), {}, 5.0, "silent")
+    assert isinstance(ended, JobEnded)
+    assert ended.state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "apiKey", "api-key", "password", "wandb.api_key", "DB_PASSWD", "token"],
+)
+def test_names_of_credentials(name: str) -> None:
+    assert is_credential(name)
+    with pytest.raises(BadRequestError) as refused:
+        refuse_credentials({"deep": [{name: "s3cr3t"}]})
+    assert "s3cr3t" not in str(refused.value)
+    assert redacted({name: "s3cr3t", "keep": ["s"]}) == {name: "********", "keep": ["s"]}
+    refuse_credentials({name: "env:X", "other": {name: "file:/x"}, "none": {name: None}, "empty": {name: ""}})
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "max_tokens", "key", "keyboard", "secretary", "monkey", "path"])
+def test_names_that_only_look_alike(name: str) -> None:
+    refuse_credentials({name: "gpt2"})
+    refuse_credentials([f"--{name}=gpt2"])
+
+
+def test_numbers_are_no_credentials() -> None:
+    refuse_credentials({"token": 3, "api_key": True})
