@@ -57,17 +57,24 @@ class RayNodes:
     def call(self, node: str, timeout_s: float, function: Callable[..., _T], *arguments: Any) -> _T:
         """Return `function(*arguments)`, called on `node`, where the function's module is importable too.
 
-        Raises ClusterError when the node is gone, does not answer in time, or the function raises.
+        The function must bear being called twice: when the actor dies, its successor is asked again. Raises
+        ClusterError when the node is gone, does not answer in time, or the function raises.
         """
         if node not in self.nodes():
             raise ClusterError(f"node {node} is not in the cluster (any more)")
         try:
-            answer: _T = ray.get(self._actors[node].call.remote(function, arguments), timeout=timeout_s)
+            try:
+                return self._ask(node, timeout_s, function, arguments)
+            except RayActorError:
+                self._actors[node] = _actor_on(node)
+                return self._ask(node, timeout_s, function, arguments)
         except GetTimeoutError as error:
             raise ClusterError(f"node {node} did not answer within {timeout_s:g} s") from error
         except (RayActorError, RayTaskError) as error:
-            self._actors[node] = _actor_on(node)
             raise ClusterError(f"node {node}: {str(error).strip().splitlines()[-1]}") from error
+
+    def _ask(self, node: str, timeout_s: float, function: Callable[..., _T], arguments: tuple[Any, ...]) -> _T:
+        answer: _T = ray.get(self._actors[node].call.remote(function, arguments), timeout=timeout_s)
         return answer
 
 
@@ -90,7 +97,7 @@ _CallerActor: Any = ray.remote(_Caller)
 
 def _actor_on(node: str) -> Any:
     here = NodeAffinitySchedulingStrategy(node, soft=False)
-    return _CallerActor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+    return _CallerActor.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def _described(node: dict[str, Any]) -> RayNode:

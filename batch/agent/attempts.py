@@ -54,7 +54,8 @@ class _Attempt:
 
     held: HeldLease
     lease: Lease
-    taken_s: float
+    begun_s: float
+    """When this process began with it, or started it."""
     code: Future[Path] | None = None
     archive: Future[None] | None = None
     started_s: float | None = None
@@ -249,6 +250,7 @@ class Attempts:
         attempt.lease = replace(attempt.lease, devices=devices, code_path=code_path)
         path = None if code_path is None else str(code_path)
         self._note(attempt, is_started=True, devices=devices, code_path=path)
+        attempt.begun_s = time.monotonic()
         room.starting.update(grant.nodes)
         room.jobs.add(grant.uid)
         self._launch(attempt)
@@ -273,7 +275,7 @@ class Attempts:
         if ended is not None:
             self._end(attempt, ended, keep=False)
             return True
-        age_s = now_s - attempt.taken_s
+        age_s = now_s - attempt.begun_s
         attempt.next_look_s = now_s + min(_SLOWEST_LOOK_S, max(_FASTEST_LOOK_S, _LOOK_PER_AGE * age_s))
         return before != (attempt.started_s, attempt.progress)
 
