@@ -129,7 +129,7 @@ class _Rounds:
         ran_s = np.minimum(self._remaining_s[rows], length_s)
         self._remaining_s[rows] -= ran_s
         self._attained_s[rows] += ran_s
-        work = ran_s * self._trace.chips[rows]
+        work = np.asarray(ran_s * self._trace.chips[rows], dtype=np.float64)
         used = self._by_team(self._trace.team[rows], work)
         self.log.add(self._now_s, length_s, waiting, used, demand)
         self._usage_chip_s = self._usage_chip_s * 0.5 ** (length_s / usage_half_life_s()) + used
