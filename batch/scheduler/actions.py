@@ -43,7 +43,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """The binding constraint in numbers: `code` is one of why.CODES, `need` and `have` are in `unit`."""
+    """The binding constraint in numbers: `code` is one of reasons.CODES, `need` and `have` are in `unit`."""
 
     code: str
     text: str

@@ -8,7 +8,7 @@ from batch.scheduler.state import SchedulerState
 
 
 def fill(chips: Floats, count: Ints, room: float) -> Ints:
-    """Return how many jobs of each entry fit into `room` chips, taking entries in order and passing over what is too big."""
+    """Return how many jobs of each entry fit into `room` chips, in order, passing over what is too big."""
     taken = np.zeros(len(chips), dtype=np.int64)
     at = np.flatnonzero(chips <= room)
     while len(at):
@@ -27,7 +27,7 @@ def fill(chips: Floats, count: Ints, room: float) -> Ints:
 
 
 def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools, Ints]:
-    """Return who would have the chips if moving were free: for each running row yes or no, for each entry how many jobs.
+    """Return who would have the chips if moving were free: for each running row, and how many jobs of each entry.
 
     Chips are counted, not nodes. What may not be moved (younger than the minimum run, not preemptible) stays first.
     A bucket that several pools could hold goes to the one with the largest part free.

@@ -1,4 +1,4 @@
-"""One decision in the making: what would be free after what has been decided so far. The state itself is not touched."""
+"""One decision in the making: what would be free after what has been decided so far. The state is not touched."""
 
 import numpy as np
 

@@ -14,7 +14,7 @@ AWS_LEAST_DECAY_S = 600.0
 def max_min(demand: Floats, weight: Floats, capacity: float) -> Floats:
     """Return the weighted max-min shares of `capacity`: everybody gets min(demand, level x weight).
 
-    The highest level that fits (progressive filling; Bertsekas and Gallager, Data Networks, 6.5.2), found by sorting the
+    The highest level that fits (progressive filling; Bertsekas and Gallager, Data Networks, 6.5.2), by sorting the
     levels at which each demand is met. Shares sum to min(sum of demand, capacity). Nothing for weight 0.
     """
     wanted = np.where(weight > 0, demand, 0.0)

@@ -56,6 +56,7 @@ class JobRecord:
     held: bool = False
     unmet: set[int] = field(default_factory=set)
     eligible_s: float = 0.0
+    due: bool = False
     attained_s: float = 0.0
     counted_bin: int = -1
     preemptions: int = 0

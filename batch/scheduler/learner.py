@@ -1,8 +1,8 @@
 """How long jobs run: hazards by attained service, learned online from what ended and what still runs.
 
-A class is a team and a size of gang. Attained run time is cut into bins; in each, `entered` jobs were at risk and `ended` of
-them ended, so ended / entered is the Kaplan-Meier hazard, in which jobs that still run count as at risk up to where
-they are. A class with few ends borrows from its team and from its size (and both from everybody), each parent
+A class is a team and a size of gang. Attained run time is cut into bins; in each, `entered` jobs were at risk and
+`ended` of them ended, so ended / entered is the Kaplan-Meier hazard, in which jobs that still run count as at risk up
+to where they are. A class with few ends borrows from its team and from its size (and both from everybody), each parent
 counting as `prior_weight` ends.
 """
 
@@ -89,7 +89,7 @@ def _tail_sums(values: Floats) -> Floats:
 
 
 class Learner:
-    """Counts by (team, size of gang), and what follows from them as of the last `rebuild`. Rows are team * NUM_SIZES + size."""
+    """Counts by class, and what follows from them as of the last `rebuild`. Rows are team * NUM_SIZES + size."""
 
     def __init__(self, prior_weight: float) -> None:
         self._weight = prior_weight

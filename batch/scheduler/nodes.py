@@ -90,8 +90,8 @@ class PoolNodes:
     def find(self, shape: Shape, free_gpus: Ints, free_cpus: Ints, cost: Floats | None = None) -> Ints | None:
         """Return the numbers of nodes for the gang, or None: all bundles or none, each on another node.
 
-        Best fit: nodes on which the least would be left, so that whole nodes stay whole. With `cost` (one per node), the
-        cheapest instead. With `shape.same`, all from the group that wins by the same measure.
+        Best fit: nodes on which the least would be left, so that whole nodes stay whole. With `cost` (one per node),
+        the cheapest instead. With `shape.same`, all from the group that wins by the same measure.
         """
         fits = (free_gpus >= shape.gpus) & (free_cpus >= shape.cpus) & self.admits(shape)
         candidates = np.flatnonzero(fits)

@@ -6,12 +6,12 @@ where unfairness is half the L1 distance between the teams' shares and their wei
 """
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
 from batch.model import Tier
-from batch.scheduler.arrays import Floats
+from batch.scheduler.arrays import Bools, Floats
 
 HOUR_S = 3600.0
 
@@ -22,9 +22,13 @@ class PolicyConfig:
 
     Order. `theta_start_chip_h`, in chip-hours, reads: jobs expected to cost less than theta go before fairness, dearer
     ones yield to it; the price is 1/theta per second. `grad` raises the price of a team far below its entitlement
-    up to (1 + grad) times. `gang_exponent` is what a job's index is divided by, as a power of its chips (1: per chip).
-    `age_after_s` and `age_rate_per_h`: a job that has waited longer than the first since it last ran gains the second
-    part of its index, plus as much of the price, for each further hour, without bound: nothing starves.
+    up to (1 + grad) times; `team_hysteresis` raises the target of a team for what it runs already. A job's index is its
+    class's rate over chips ** `gang_exponent` (1: per chip).
+    `age_after_s` and `age_rate_per_h`: a job that has waited longer than the first since it last ran gains that part
+    of its index, and of the price, for each further hour, without bound: nothing starves.
+    A gang of `gang_guarantee_chips` or more that has been kept waiting, in all, longer than `gang_guarantee_s` and
+    `gang_guarantee_stretch` of the time it has run is *due*, for good: it goes before everything else of its tier and,
+    once it runs, is not preempted again.
     `deadline_weight`: a job that would miss its deadline if it waited gets this many prices more.
 
     Control of theta (dual ascent on the price). Each contended hour the unfairness, averaged with a half-life of
@@ -34,18 +38,18 @@ class PolicyConfig:
     Learning. `prior_weight`: how many observed ends the parent's hazard counts for. `rebuild_s`: grid on which
     indices are recomputed.
 
-    Credits. A team below its entitlement gathers credit, with half-life `credit_half_life_s`, up to `credit_max` hours of
-    its entitlement; `tick_s` is the grid of that account.
+    Credits. A team below its entitlement gathers credit, with half-life `credit_half_life_s`, up to `credit_max` hours
+    of its entitlement; `tick_s` is the grid of that account.
 
-    Decayed usage (AWS Batch's fair share). `share_decay_s` is the half-life of the chip-seconds by which equal claims of
-    teams are ordered (shareDecaySeconds; AWS reads 0 as 600 s, as we do). `compute_reservation` in percent holds back
-    (R/100)^active of the chips for teams that are not active (computeReservation).
+    Decayed usage (AWS Batch's fair share). `share_decay_s` is the half-life of the chip-seconds by which equal claims
+    of teams are ordered (shareDecaySeconds; AWS reads 0 as 600 s, as we do). `compute_reservation` in percent holds
+    back (R/100)^active of the chips for teams that are not active (computeReservation).
 
     Preemption. A running job's index counts (1 + `hysteresis` + `hysteresis_per_preemption` x times preempted) times. A
     waiting job preempts after `patience_fraction` of its expected time, at most `patience_max_s`, and after
-    `resume_patience_s` if it ran before. Nothing is preempted before `minimum_run_s`; before `checkpoint_wait_s` more, only
-    what has a checkpoint younger than `checkpoint_age_s`. `save_s` and `restart_s` are what stopping and starting again
-    cost. `assumed_checkpoint_age_s` is the age charged while nobody of a class reports checkpoints.
+    `resume_patience_s` if it ran before. Nothing is preempted before `minimum_run_s`; before `checkpoint_wait_s` more,
+    only what has a checkpoint younger than `checkpoint_age_s`. `save_s` and `restart_s` are what stopping and starting
+    again cost. `assumed_checkpoint_age_s` is the age charged while nobody of a class reports checkpoints.
     `preemptions_per_h` and `preemption_burst` bound how often one team may preempt (a token bucket).
     `claim_s`: how long room made by preemption is kept for whom it was made, after the last victim has left.
 
@@ -55,13 +59,17 @@ class PolicyConfig:
     theta_start_chip_h: float = 8.0
     theta_min_chip_h: float = 1.0
     theta_max_chip_h: float = 64.0
-    unfairness_target: float = 0.08
+    unfairness_target: float = 0.078
     unfairness_half_life_h: float = 24.0
-    dual_rate: float = 0.1
+    dual_rate: float = 0.3
     grad: float = 2.0
+    team_hysteresis: float = 0.05
     gang_exponent: float = 0.5
-    age_after_s: float = 24 * HOUR_S
+    age_after_s: float = 72 * HOUR_S
     age_rate_per_h: float = 0.1
+    gang_guarantee_chips: int = 16
+    gang_guarantee_s: float = 4 * HOUR_S
+    gang_guarantee_stretch: float = 0.5
     deadline_weight: float = 4.0
     prior_weight: float = 10.0
     rebuild_s: float = HOUR_S
@@ -71,13 +79,13 @@ class PolicyConfig:
     share_decay_s: float = 0.0
     compute_reservation: float = 0.0
     hysteresis: float = 0.5
-    hysteresis_per_preemption: float = 0.1
+    hysteresis_per_preemption: float = 0.2
     patience_fraction: float = 0.05
     patience_max_s: float = HOUR_S
-    resume_patience_s: float = HOUR_S
+    resume_patience_s: float = 2 * HOUR_S
     minimum_run_s: float = 300.0
     checkpoint_age_s: float = 120.0
-    checkpoint_wait_s: float = 600.0
+    checkpoint_wait_s: float = HOUR_S
     save_s: float = 30.0
     restart_s: float = 30.0
     assumed_checkpoint_age_s: float = 300.0
@@ -112,6 +120,18 @@ def index_of(rate_per_s: Floats, chips: Floats, policy: PolicyConfig) -> Floats:
 def price_of(theta_chip_h: float) -> float:
     """Return the price, 1/s per chip, of a team's claim below its entitlement."""
     return 1.0 / (HOUR_S * theta_chip_h)
+
+
+def team_target(target_chips: Floats, running: Bools, policy: PolicyConfig) -> Floats:
+    """Return the target by which a job is judged: a little more for what runs, so that wavering stops nobody."""
+    return np.asarray(np.where(running, target_chips * (1.0 + policy.team_hysteresis) + 1.0, target_chips))
+
+
+def due_at_s(since_s: float, attained_s: float, chips: int, policy: PolicyConfig) -> float:
+    """Return when a job that waits from now on becomes due: submission, run time so far, and the guarantee on top."""
+    if chips < policy.gang_guarantee_chips:
+        return inf
+    return since_s + attained_s + policy.gang_guarantee_s + policy.gang_guarantee_stretch * attained_s
 
 
 def price_factor(before_chips: Floats, target_chips: Floats, chips: Floats, policy: PolicyConfig) -> Floats:

@@ -6,12 +6,21 @@ import numpy as np
 
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.learner import bins_of
-from batch.scheduler.policy import age_factor, deadline_factor, index_of, price_factor, price_of, running_factor
+from batch.scheduler.policy import (
+    age_factor,
+    deadline_factor,
+    index_of,
+    price_factor,
+    price_of,
+    running_factor,
+    team_target,
+)
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
-_ONE_TIER = 1e3
-"""More than any value: tiers are in order, whatever jobs are worth."""
+_ONE_TIER = 1e4
+_DUE = 1e3
+"""More than any value: tiers are in order, and in each what is due comes first, whatever jobs are worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,8 @@ class Ranking:
     """Entries, most urgent first: a running job, or `count` jobs of equal value of one bucket.
 
     `row` is the row of the running job or of the bucket, `running` which of the two. `value` (1/s) is index and price
-    without the tier, `priced` whether the team's entitlement adds to it. A bucket may have several entries, in the order of its jobs.
+    without the tier, `priced` whether the team's entitlement adds to it. A bucket may have several entries, in the
+    order of its jobs.
     """
 
     row: Ints
@@ -50,7 +60,7 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     order = np.lexsort((since_s, -index, tier + 3 * shares.order[share]))
     before = _before(share[order], (chips * count)[order])
 
-    target = shares.target[share[order]]
+    target = team_target(shares.target[share[order]], order < len(runs.row), policy)
     order, count, before, target = _split(order, chips[order], count[order], before, target)
     chips = chips[order]
     factor = price_factor(before, target, chips, policy)
@@ -58,7 +68,8 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     tier = tier[order]
     final = np.argsort(_ONE_TIER * tier - value, kind="stable")
     order = order[final]
-    return Ranking(row[order], order < len(runs.row), count[final], chips[final], tier[final], value[final], factor[final] > 0)
+    is_running = order < len(runs.row)
+    return Ranking(row[order], is_running, count[final], chips[final], tier[final], value[final], factor[final] > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +93,8 @@ class _Side:
         rate = state.learner.rates[cell, bins_of(state.running.attained_s(now_s)[row])]
         index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
         ones = np.ones(len(row), dtype=np.int64)
-        return cls(
-            row, table["share"][row], chips, table["tier"][row], index, ones, table["since_s"][row], np.zeros(len(row))
-        )
+        extra = _DUE * table["due"][row]
+        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, table["since_s"][row], extra)
 
     @classmethod
     def of_waiting(cls, state: SchedulerState, now_s: float, price: float) -> "_Side":
@@ -95,7 +105,7 @@ class _Side:
         rate = state.learner.rates[table["cell"][row], table["bin"][row]]
         age = age_factor(now_s - table["stop_s"][row], policy)
         index = index_of(rate, chips, policy) * (1.0 + age)
-        extra = price * age
+        extra = price * age + _DUE * table["due"][row]
         due = table["deadline_s"][row]
         if due.any():
             expected_s = 1.0 / rate

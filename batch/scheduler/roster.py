@@ -13,6 +13,7 @@ from batch.model import Dependency, JobSpec, Shape, SweepSpec
 from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Profile, Ranges, SweepRecord
 from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
+from batch.scheduler.policy import PolicyConfig, due_at_s
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
 
@@ -20,13 +21,14 @@ from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
 class Roster:
     """Jobs by uid, sweeps by the uids of their members, and the buckets of those that may start."""
 
-    def __init__(self, shares: Shares, durations: Durations) -> None:
+    def __init__(self, shares: Shares, durations: Durations, policy: PolicyConfig) -> None:
         self.jobs: dict[int, JobRecord] = {}
         self.sweeps: dict[int, SweepRecord] = {}
         self.profiles: list[Profile] = []
         self.waiting = Waiting(shares.want, self._stop_of, self._allowed_of)
         self._shares = shares
         self._durations = durations
+        self._policy = policy
         self._numbers: dict[tuple[Shape, str | None], int] = {}
         self._firsts: list[tuple[int, int]] = []
         self._dependents: dict[int, list[int]] = defaultdict(list)
@@ -68,7 +70,8 @@ class Roster:
         job.sweep = sweep
         model = sweep.model
         job.stop_s, job.eligible_s, job.held, job.unmet = model.stop_s, model.eligible_s, model.held, set(model.unmet)
-        job.tier, job.time_limit_s, job.deadline_s = model.tier, model.time_limit_s, model.deadline_s
+        job.tier, job.due = model.tier, model.due
+        job.time_limit_s, job.deadline_s = model.time_limit_s, model.deadline_s
         job.bucket = self._key(job) if sweep.queued else None
         return job
 
@@ -156,11 +159,15 @@ class Roster:
         return dependency.ok and self._outcomes.get(dependency.uid) is False
 
     def _retry(self, uid: int, now_s: float) -> None:
-        sweep = self.sweeps.get(uid)
+        sweep, job = self.sweeps.get(uid), self.jobs.get(uid)
         if sweep is not None:
+            if not sweep.model.due:
+                self.withdraw_untouched(sweep)
             self.admit_untouched(sweep, now_s)
-        elif uid in self.jobs:
-            self.admit(self.jobs[uid], now_s)
+        elif job is not None:
+            if not job.due:
+                self.withdraw(job)
+            self.admit(job, now_s)
 
     def _may_start(self, job: JobRecord, now_s: float) -> bool:
         if job.held or job.unmet or job.placement is not None or job.outcome is not None or job.bucket is not None:
@@ -170,7 +177,15 @@ class Roster:
             return False
         if job.attained_s == 0:
             job.stop_s = max(job.stop_s, job.eligible_s)
+        self._note_due(job, now_s)
         return True
+
+    def _note_due(self, job: JobRecord, now_s: float) -> None:
+        """Set whether a gang has waited so long that it is due, or the timer that will look again."""
+        at_s = due_at_s(job.since_s, job.attained_s, job.profile.chips, self._policy)
+        job.due |= at_s <= now_s
+        if now_s < at_s < inf and not job.due:
+            heappush(self._timers, (at_s, job.uid))
 
     def _depend(self, job: JobRecord, spec: JobSpec) -> None:
         """Note what the job waits for. A dependency that nobody knows any more is over, and well."""
@@ -241,6 +256,7 @@ class Roster:
             bin=bin_of(job.attained_s),
             ran=job.attained_s > 0,
             kind=job.profile.kind,
+            due=job.due,
             group=sweep.uid if sweep is not None and sweep.is_limited else -1,
             deadline=-1 if job.deadline_s is None else int(job.deadline_s // DEADLINE_GRID_S),
         )

@@ -27,6 +27,7 @@ _COLUMNS = {
     "limit_s": float,
     "bundle_gpus": int,
     "bundle_cpus": int,
+    "due": bool,
     "stopping": bool,
     "fixed": bool,
 }
@@ -64,7 +65,8 @@ class Running:
                 "limit_s": inf if job.time_limit_s is None else job.time_limit_s,
                 "bundle_gpus": job.profile.shape.gpus,
                 "bundle_cpus": job.profile.shape.cpus,
-                "fixed": not job.spec.preemptible,
+                "due": job.due,
+                "fixed": job.due or not job.spec.preemptible,
             }
         )
         self.records.append(job)

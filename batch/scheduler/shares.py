@@ -1,8 +1,8 @@
 """The teams' account: what each holds, wants and is due, credits, decayed usage, and the price of fairness.
 
-A *share* is one team's part of one kind of chip; its number is team * 2 + kind (0 accelerators, 1 CPUs of jobs that want
-no accelerator). Time enters on a fixed grid (`PolicyConfig.tick_s` since the epoch), so that the account does not depend
-on how often anybody looks.
+A *share* is one team's part of one kind of chip; its number is team * 2 + kind (0 accelerators, 1 CPUs of jobs that
+want no accelerator). Time enters on a fixed grid (`PolicyConfig.tick_s` since the epoch), so that the account does not
+depend on how often anybody looks.
 """
 
 from math import exp, floor
@@ -134,7 +134,7 @@ class Shares:
         return np.asarray((self.demand > 0) | (now_s - self._last_active_s <= decay_s))
 
     def advance(self, clock_s: float, now_s: float) -> None:
-        """Account for [clock_s, now_s), in which nothing was placed, ended or submitted. Splits it at ticks and hours."""
+        """Account for [clock_s, now_s), in which nothing was placed, ended or submitted, split at ticks and hours."""
         policy = self._policy
         if self._tick < 0:
             self._tick = floor(clock_s / policy.tick_s)

@@ -44,7 +44,7 @@ class SchedulerState:
         self.shares = Shares(self.policy)
         self.learner = Learner(self.policy.prior_weight)
         self.durations = Durations(self.learner, self.policy.prior_weight)
-        self.roster = Roster(self.shares, self.durations)
+        self.roster = Roster(self.shares, self.durations, self.policy)
         self.running = Running()
         self.pools: list[PoolNodes] = []
         self.pool_numbers: dict[str, int] = {}
@@ -89,9 +89,9 @@ class SchedulerState:
         """Say which pools take new jobs of a profile and could hold one if they were empty: [profiles, pools]."""
         profiles = self.roster.profiles
         if len(self._hosts) < len(profiles):
-            more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(self._hosts) :]]
-            rows = np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))
-            self._hosts = np.concatenate([self._hosts.reshape(-1, len(self.pools)), rows])
+            known = self._hosts.reshape(-1, len(self.pools))
+            more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(known) :]]
+            self._hosts = np.concatenate([known, np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))])
         return self._hosts
 
     @staticmethod
@@ -237,7 +237,7 @@ class SchedulerState:
         job = self.roster.find(uid)
         if job.placement is not None:
             job.placement.unknown = unknown
-            self.running.table.put(job.placement.row, "fixed", unknown or not job.spec.preemptible)
+            self.running.table.put(job.placement.row, "fixed", unknown or job.due or not job.spec.preemptible)
 
     def _job_stopped(self, event: events.JobStopped) -> None:
         job = self.roster.touch(event.uid)

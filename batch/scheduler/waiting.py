@@ -1,4 +1,4 @@
-"""The eligible jobs, in buckets of jobs that are worth the same: what is ranked is buckets, however many wait in each."""
+"""The eligible jobs, in buckets of jobs worth the same: what is ranked is buckets, however many wait in each."""
 
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
@@ -19,12 +19,14 @@ class BucketKey(NamedTuple):
     bin: int
     ran: bool
     kind: int
+    due: bool
     group: int
     deadline: int
 
 
-_KINDS = {"share": int, "profile": int, "cell": int, "bin": int, "tier": int, "ran": bool, "kind": int}
-_COLUMNS = {**_KINDS, "chips": float, "bundle": int, "ready": int, "since_s": float, "stop_s": float, "deadline_s": float}
+_KINDS = {"share": int, "profile": int, "cell": int, "bin": int, "tier": int, "ran": bool, "kind": int, "due": bool}
+_COLUMNS = {**_KINDS, "chips": float, "bundle": int, "ready": int}
+_COLUMNS |= dict.fromkeys(("since_s", "stop_s", "deadline_s"), float)
 
 DEADLINE_GRID_S = 900.0
 

@@ -1,8 +1,8 @@
 """What to do now: start, make room, hold room. A pure function of the state.
 
-The order is fixed: first those for whom room is being made; then the jobs that should have chips, in order of value, which start
-if they fit, preempt if they have been patient, or hold room; then whatever fits beside what is held, and behind it
-if it will be gone in time, so that no chip idles that somebody could use.
+The order is fixed: first those for whom room is being made; then the jobs that should have chips, in order of value,
+which start if they fit, preempt if they have been patient, or hold room; then whatever fits beside what is held, and
+behind it if it will be gone in time, so that no chip idles that somebody could use.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ _MOST_TRIED = 64
 def decide(state: SchedulerState, now_s: float, *, explain: bool = True) -> list[Action]:
     """Return what to do at `now_s` (epoch seconds). Deterministic.
 
-    Advances the state to `now_s` and changes nothing else: whoever acts writes the events, and nothing is assumed to have
-    happened before they are applied. With `explain`, also a Reserve for the first blocked gangs of each pool and
+    Advances the state to `now_s` and changes nothing else: whoever acts writes the events, and nothing is assumed to
+    have happened before they are applied. With `explain`, also a Reserve for the first blocked gangs of each pool and
     a Wait for each bucket, which change nothing but cost time.
     """
     state.advance(now_s)
@@ -50,7 +50,7 @@ class Decision:
     """One decision. After construction `draft` has the actions, and `blocked` who holds room, first first."""
 
     def __init__(self, state: SchedulerState) -> None:
-        self._state = state
+        self.state = state
         self._now_s = state.clock_s
         self.draft = Draft(state, self._now_s)
         self.ranking: Ranking = rank(state, self._now_s)
@@ -68,8 +68,8 @@ class Decision:
 
     def _start_claimants(self) -> None:
         """Start those whose victims have left; keep for the others what is free already of the room made for them."""
-        for uid, claim in self._state.claims.items():
-            job = self._state.roster.find(uid)
+        for uid, claim in self.state.claims.items():
+            job = self.state.roster.find(uid)
             if job.bucket is None or self.draft.start(job):
                 continue
             if claim.victims:
@@ -83,14 +83,14 @@ class Decision:
     def _start_wanted(self) -> None:
         for entry in np.flatnonzero(self.wanted).tolist():
             for job in self._jobs(entry, int(self.wanted[entry])):
-                if job.uid in self._state.claims or self.draft.start(job):
+                if job.uid in self.state.claims or self.draft.start(job):
                     continue
                 if self.draft.refused(job) is not None or not self._make_room(job, entry):
                     break
 
     def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
         """Yield at most `count` jobs of the entry's bucket that have no place yet, the first to start first."""
-        find, bucket = self._state.roster.find, self._state.roster.waiting.rows[int(self.ranking.row[entry])]
+        find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
         for uid in bucket.uids():
             if count == 0:
                 return
@@ -118,9 +118,9 @@ class Decision:
 
     def _eviction(self, job: JobRecord, value: float) -> Eviction | None:
         """Return whom to stop for the job; None while it has to be patient, or if nobody suitable would make room."""
-        policy = self._state.policy
+        policy = self.state.policy
         waited_s = self._now_s - job.stop_s
-        rate = float(self._state.learner.rates[job.cell, bin_of(job.attained_s)])
+        rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
         patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
         patient = waited_s >= patience and self._tokens[job.share] >= 1.0
         if not patient and not any(always_preempts(job.tier, tier) for tier in Tier):
@@ -132,11 +132,11 @@ class Decision:
     def _preempt(self, job: JobRecord, eviction: Eviction, *, priced: bool) -> None:
         assert self._preemptor is not None
         for row in eviction.rows:
-            victim = self._state.running.records[row]
+            victim = self.state.running.records[row]
             always = always_preempts(job.tier, victim.tier)
             reason = "tier" if always else "entitlement" if priced else "order"
             unsaved_s = float(self._preemptor.unsaved_s[row])
-            bill = bill_chip_s(victim.profile.chips, unsaved_s, self._state.policy)
+            bill = bill_chip_s(victim.profile.chips, unsaved_s, self.state.policy)
             self.draft.actions.append(Preempt(victim.uid, job.uid, reason, bill))
             self._tokens[job.share] -= not always
         self.draft.hold(job.profile, eviction.pool, eviction.nodes)
@@ -145,10 +145,10 @@ class Decision:
     def _target(self, job: JobRecord) -> tuple[int, Ints]:
         """Return the pool and nodes on which a gang should gather room: where it will be there first."""
         shape = job.profile.shape
-        hosts = np.flatnonzero(self._state.hosts[job.profile.number])
+        hosts = np.flatnonzero(self.state.hosts[job.profile.number])
         if len(hosts) == 1:
             pool = int(hosts[0])
-            possible = np.flatnonzero(self._state.pools[pool].admits(shape))
+            possible = np.flatnonzero(self.state.pools[pool].admits(shape))
             if len(possible) == shape.nodes:
                 return pool, possible
         if self._searched >= _MOST_SEARCHED:
@@ -170,7 +170,7 @@ class Decision:
         """Return the entries of waiting jobs of which one bundle fits on some node with so much free."""
         most = np.array([max((int(free.max(initial=0)) for free in kind), default=0) for kind in (gpus, cpus)])
         waiting = np.flatnonzero(~self.ranking.running)
-        table = self._state.roster.waiting.table
+        table = self.state.roster.waiting.table
         rows = self.ranking.row[waiting]
         return np.asarray(waiting[table["bundle"][rows] <= most[table["kind"][rows]]])
 
@@ -179,10 +179,10 @@ class Decision:
         late_s = None
         for job, pool in self.blocked[:_MOST_SEARCHED]:
             held = self._fitting([self.draft.held_gpus[pool]], [self.draft.held_cpus[pool]])[:_MOST_TRIED]
-            if not len(held) or job.uid in self._state.claims:
+            if not len(held) or job.uid in self.state.claims:
                 continue
             shadow_s, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
-            late_s = self._state.durations.remaining_s(LATE) if late_s is None else late_s
+            late_s = self.state.durations.remaining_s(LATE) if late_s is None else late_s
             brief = [entry for entry in held.tolist() if self._late_s(entry, late_s) <= shadow_s]
             if not brief or not len(nodes):
                 continue
@@ -195,25 +195,25 @@ class Decision:
 
     def _late_s(self, entry: int, late_s: Floats) -> float:
         """Return in how many seconds the first job of the entry would very likely have ended if it started now."""
-        bucket = self._state.roster.waiting.rows[int(self.ranking.row[entry])]
-        job = self._state.roster.find(next(bucket.uids()))
+        bucket = self.state.roster.waiting.rows[int(self.ranking.row[entry])]
+        job = self.state.roster.find(next(bucket.uids()))
         learned = float(late_s[job.model, bin_of(job.attained_s)])
         return learned if job.time_limit_s is None else min(learned, job.time_limit_s)
 
     def explain(self) -> None:
         """Add a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
-        self.draft.actions += self._reservations()
-        for bucket in self._state.roster.waiting.rows:
+        self.draft.actions += self.reservations()
+        for bucket in self.state.roster.waiting.rows:
             first = next((uid for uid in bucket.uids() if uid not in self.draft.started), None)
             if first is not None:
-                started = sum(1 for uid in self.draft.started if self._state.roster.find(uid).bucket == bucket.key)
-                reason = reason_of(self.draft, self._state.roster.find(first))
+                started = sum(1 for uid in self.draft.started if self.state.roster.find(uid).bucket == bucket.key)
+                reason = reason_of(self.draft, self.state.roster.find(first))
                 self.draft.actions.append(Wait(first, bucket.count - started, reason))
 
-    def _reservations(self) -> list[Reserve]:
+    def reservations(self) -> list[Reserve]:
         """Return who is next to get room in each pool, and when that is expected."""
         out: list[Reserve] = []
-        for pool, nodes in enumerate(self._state.pools):
+        for pool, nodes in enumerate(self.state.pools):
             for job in self._gangs_of(pool):
                 first_s, _ = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
                 late_s, _ = self.forecast.gang_start(job.profile, pool, LATE, held=True)
@@ -224,14 +224,14 @@ class Decision:
 
     def _gangs_of(self, pool: int) -> list[JobRecord]:
         """Return the first blocked gangs of the pool: those that hold room, then the most valuable of the others."""
-        most = int(self._state.policy.reservations_per_pool)
+        most = int(self.state.policy.reservations_per_pool)
         gangs = [job for job, where in self.blocked if where == pool][:most]
-        waiting = self._state.roster.waiting
+        waiting = self.state.roster.waiting
         for entry in np.flatnonzero(~self.ranking.running & (self.ranking.chips > 1)).tolist():
             if len(gangs) >= most:
                 break
             bucket = waiting.rows[int(self.ranking.row[entry])]
-            if self._state.hosts[bucket.key.profile, pool]:
+            if self.state.hosts[bucket.key.profile, pool]:
                 known = {job.uid for job, _ in self.blocked} | {job.uid for job in gangs}
                 gangs += [job for job in self._jobs(entry, 1) if job.uid not in known]
         return gangs
