@@ -47,7 +47,7 @@ def unfairness(outcome: Outcome) -> tuple[float, float, int]:
     contended = contended_hours(entitled, outcome.chips)
     hourly = unfairness_by_hour(used, entitled)[contended]
     days = len(used) // 24
-    used_by_day, entitled_by_day = (a[: days * 24].reshape(days, 24, -1).sum(axis=1) for a in (used, entitled))
+    used_by_day, entitled_by_day = (a[: days * 24].reshape(days, 24, a.shape[1]).sum(axis=1) for a in (used, entitled))
     busy_days = contended[: days * 24].reshape(days, 24).sum(axis=1) >= CONTENDED_HOURS_A_DAY
     daily = unfairness_by_hour(used_by_day, entitled_by_day)[busy_days]
     return _mean(hourly), _mean(daily), int(contended.sum())

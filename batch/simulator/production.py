@@ -105,7 +105,7 @@ class _World:
     def _decide(self) -> None:
         self._report_checkpoints()
         for _ in range(_MOST_PASSES):
-            actions = decide(self._state, self._at(self._now_s))
+            actions = decide(self._state, self._at(self._now_s), explain=False)
             for action in actions:
                 if isinstance(action, Place):
                     self._start(action)

@@ -15,6 +15,7 @@ from scripts.cli import (
     doctor_command,
     logs_command,
     runs_commands,
+    simulate_command,
     stop_command,
     train_commands,
 )
@@ -34,6 +35,7 @@ app.command("runs")(runs_commands.runs)
 app.command("show")(runs_commands.show)
 app.command("logs")(logs_command.logs)
 app.command("stop")(stop_command.stop)
+app.command("simulate")(simulate_command.simulate)
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(checkpoints_commands.app, name="checkpoints")
 app.add_typer(data_commands.app, name="data")

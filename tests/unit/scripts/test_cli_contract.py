@@ -199,6 +199,7 @@ def test_the_documentation_names_every_command_and_exit_code() -> None:
         assert re.search(rf"^\| {code.value} \|", text, re.MULTILINE), code
     for command in ("train", "resume", "runs", "show", "logs", "stop", "checkpoints", "data", "config", "doctor"):
         assert f"`{command}" in text, command
+    assert "`simulate" in text
 
 
 @pytest.mark.parametrize(
