@@ -29,9 +29,10 @@ class Spans:
 
 
 class SpanLog:
-    """Collects spans while a simulation runs."""
+    """Collects spans while a simulation runs; the trace's window ends at the end of one of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, window_s: float) -> None:
+        self._window_s = window_s
         self._times: list[tuple[float, float, int, int]] = []
         self._used: list[Floats] = []
         self._demand: list[Floats] = []
@@ -40,7 +41,8 @@ class SpanLog:
 
     def longest_s(self, now_s: float, round_s: float) -> float:
         """Return how long a span may be that starts now."""
-        return max(round_s, self._hour_end_s - now_s)
+        longest_s = max(round_s, self._hour_end_s - now_s)
+        return min(longest_s, self._window_s - now_s) if now_s < self._window_s else longest_s
 
     def add(self, start_s: float, length_s: float, waiting: int, used_chip_s: Floats, demand_chips: Floats) -> None:
         """Add the next span, for which `longest_s` was asked. The arrays are kept: they must not change afterwards."""

@@ -73,7 +73,7 @@ class _World:
         self.preemptions = 0
         self.restart_chip_s = 0.0
         self.unsaved_chip_s = 0.0
-        self.log = SpanLog()
+        self.log = SpanLog(trace.window_s)
 
     @property
     def goes_on(self) -> bool:

@@ -56,7 +56,7 @@ class _Rounds:
         self.preemptions = 0
         self.restart_chip_s = 0.0
         self.unsaved_chip_s = 0.0
-        self.log = SpanLog()
+        self.log = SpanLog(trace.window_s)
 
     def step(self) -> None:
         """Decide, and let time pass until the next decision that can differ."""
