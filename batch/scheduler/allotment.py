@@ -4,6 +4,7 @@ import numpy as np
 
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.ranking import Ranking
+from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
 
@@ -38,9 +39,13 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     stays[ranking.running] = fixed[ranking.row[ranking.running]]
     taken = np.zeros(len(ranking.row), dtype=np.int64)
     left = np.where(stays, 0, ranking.count)
+    rooms = _rooms(state, fixed, now_s)
+    where, profile = _places(state, ranking)
     for pool, kind in _domains(state):
-        members = np.flatnonzero(_members(state, ranking, pool, kind) & (left > 0))
-        got = fill(ranking.chips[members], left[members], _room(state, pool, kind, fixed, now_s))
+        hosts = state.hosts[:, pool] & (state.kinds == kind)
+        mine = np.where(ranking.running, where == pool * NUM_KINDS + kind, hosts[profile])
+        members = np.flatnonzero(mine & (left > 0))
+        got = fill(ranking.chips[members], left[members], rooms[pool, kind])
         taken[members] += got
         left[members] -= got
     keeps = fixed
@@ -49,9 +54,10 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
 
 
 def _domains(state: SchedulerState) -> list[tuple[int, int]]:
-    """Return (pool, kind) of all pools, the emptiest first."""
-    kinds = set(state.running.table["kind"].tolist()) | set(state.roster.waiting.table["kind"].tolist())
-    domains = [(pool, kind) for pool in range(len(state.pools)) for kind in sorted(kinds)]
+    """Return (pool, kind) of all pools, for kinds of chips that anybody wants, the emptiest first."""
+    wanted = np.concatenate([state.running.table["kind"], state.roster.waiting.table["kind"]])
+    kinds = [kind for kind in range(NUM_KINDS) if (wanted == kind).any()]
+    domains = [(pool, kind) for pool in range(len(state.pools)) for kind in kinds]
     if len(domains) <= 1:
         return domains
 
@@ -63,27 +69,30 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     return sorted(domains, key=lambda domain: (fullness(domain), domain))
 
 
-def _members(state: SchedulerState, ranking: Ranking, pool: int, kind: int) -> Bools:
-    """Say which entries run in `pool` or could start there, and want chips of `kind`."""
+def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Ints]:
+    """Return for each entry the domain in which it runs (pool * kinds + kind), and the profile if it waits."""
     running, waiting = state.running.table, state.roster.waiting.table
-    members = np.zeros(len(ranking.row), dtype=np.bool_)
-    of_running = ranking.row[ranking.running]
-    members[ranking.running] = (running["pool"][of_running] == pool) & (running["kind"][of_running] == kind)
-    of_waiting = ranking.row[~ranking.running]
-    could = state.hosts[waiting["profile"][of_waiting], pool]
-    members[~ranking.running] = could & (waiting["kind"][of_waiting] == kind)
-    return members
+    where = np.full(len(ranking.row), -1, dtype=np.int64)
+    profile = np.zeros(len(ranking.row), dtype=np.int64)
+    runs, waits = np.flatnonzero(ranking.running), np.flatnonzero(~ranking.running)
+    of_runs = ranking.row[runs]
+    where[runs] = running["pool"][of_runs] * NUM_KINDS + running["kind"][of_runs]
+    profile[waits] = waiting["profile"][ranking.row[waits]]
+    return where, profile
 
 
-def _room(state: SchedulerState, pool: int, kind: int, fixed: Bools, now_s: float) -> float:
-    """Return the chips of `kind` in `pool` that are neither under jobs that stay nor held back for other teams."""
-    nodes, table = state.pools[pool], state.running.table
-    here = (table["pool"] == pool) & (table["kind"] == kind)
-    room = float(nodes.gpus.sum())
-    if kind == 1:
-        beside = float(nodes.used_cpus.sum()) - float(table["chips"][here].sum())
-        room = float(nodes.cpus.sum()) - beside
-    held_back = float(state.shares.held_back(now_s)[kind])
-    if held_back:
-        room -= held_back * room / max(1.0, float(state.shares.capacity[kind]))
-    return room - float(table["chips"][here & fixed & ~table["stopping"]].sum())
+def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
+    """Return the chips that are neither under jobs that stay nor held back for other teams: [pools, kinds]."""
+    table, num = state.running.table, len(state.pools) * NUM_KINDS
+    domain = table["pool"] * NUM_KINDS + table["kind"]
+    stay = fixed & ~table["stopping"]
+    kept = np.bincount(domain[stay], weights=table["chips"][stay], minlength=num).reshape(-1, NUM_KINDS)
+    here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)
+    rooms = np.zeros((len(state.pools), NUM_KINDS))
+    for number, pool in enumerate(state.pools):
+        beside = float(pool.used_cpus.sum()) - here[number, 1]
+        rooms[number] = float(pool.gpus.sum()), float(pool.cpus.sum()) - beside
+    held_back = state.shares.held_back(now_s)
+    if held_back.any():
+        rooms -= held_back * rooms / np.maximum(1.0, state.shares.capacity)
+    return np.asarray(rooms - kept)

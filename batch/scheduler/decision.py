@@ -6,6 +6,7 @@ behind it if it will be gone in time, so that no chip idles that somebody could 
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -23,14 +24,11 @@ from batch.scheduler.ranking import Ranking, rank
 from batch.scheduler.reasons import reason_of
 from batch.scheduler.state import SchedulerState
 
-_MOST_SEARCHED = 4
-"""Gangs per decision for which nodes to be held are looked for among many; a pool of one node needs no search."""
-
-_MOST_TRIED = 64
+_MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
 
-def decide(state: SchedulerState, now_s: float, *, explain: bool = True) -> list[Action]:
+def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> list[Action]:
     """Return what to do at `now_s` (epoch seconds). Deterministic.
 
     Advances the state to `now_s` and changes nothing else: whoever acts writes the events, and nothing is assumed to
@@ -59,8 +57,6 @@ class Decision:
         self.blocked: list[tuple[JobRecord, int]] = []
         self._preemptor: Preemptor | None = None
         self._tokens = state.shares.tokens.copy()
-        self._searched = 0
-        self._seen: set[int] = set()
         self._start_claimants()
         self._start_wanted()
         self._backfill()
@@ -81,40 +77,49 @@ class Decision:
                 self.blocked.append((job, pool))
 
     def _start_wanted(self) -> None:
+        """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
+        find, rows = self.state.roster.find, self.state.roster.waiting.rows
+        heads: dict[int, Iterator[int]] = {}
+        left: set[int] = set()
         for entry in np.flatnonzero(self.wanted).tolist():
-            for job in self._jobs(entry, int(self.wanted[entry])):
-                if job.uid in self.state.claims or self.draft.start(job):
-                    continue
-                if self.draft.refused(job) is not None or not self._make_room(job, entry):
+            row = int(self.ranking.row[entry])
+            if row in left:
+                continue
+            uids = heads.setdefault(row, rows[row].uids())
+            for job in map(find, islice(uids, int(self.wanted[entry]))):
+                if not self._serve(job, entry):
+                    left.add(row)
                     break
 
-    def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
-        """Yield at most `count` jobs of the entry's bucket that have no place yet, the first to start first."""
-        find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
-        for uid in bucket.uids():
-            if count == 0:
-                return
-            if uid not in self.draft.started and uid not in self._seen:
-                count -= 1
-                yield find(uid)
-
-    def _make_room(self, job: JobRecord, entry: int) -> bool:
-        """Preempt for a job that deserves it and has waited long enough; hold room for a gang that has to wait.
-
-        Returns False if nothing was done, so that equal jobs behind it need not be tried.
-        """
-        self._seen.add(job.uid)
+    def _serve(self, job: JobRecord, entry: int) -> bool:
+        """Start the job, make room for it or hold room for it. Returns whether anything was done."""
+        if job.uid in self.state.claims or self.draft.start(job):
+            return True
+        if self.draft.refused(job) is not None:
+            return False
         eviction = self._eviction(job, float(self.ranking.value[entry]))
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
             return True
-        if job.profile.chips == 1:
+        if job.profile.chips == 1 or not self.draft.anything_free(job.profile):
             return False
         pool, nodes = self._target(job)
-        if pool >= 0:
-            self.draft.hold(job.profile, pool, nodes)
-            self.blocked.append((job, pool))
-        return pool >= 0
+        if pool < 0:
+            return False
+        self.blocked.append((job, pool))
+        return self.draft.hold(job.profile, pool, nodes)
+
+    def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
+        """Yield at most `count` jobs of the entry's bucket that this decision has not started, the first first."""
+        find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
+        if not self.draft.could_fit(bucket.key.profile):
+            return
+        for uid in bucket.uids():
+            if count == 0:
+                return
+            if uid not in self.draft.started:
+                count -= 1
+                yield find(uid)
 
     def _eviction(self, job: JobRecord, value: float) -> Eviction | None:
         """Return whom to stop for the job; None while it has to be patient, or if nobody suitable would make room."""
@@ -143,19 +148,22 @@ class Decision:
         self.blocked.append((job, eviction.pool))
 
     def _target(self, job: JobRecord) -> tuple[int, Ints]:
-        """Return the pool and nodes on which a gang should gather room: where it will be there first."""
+        """Return the pool and nodes on which a gang should gather room: where it will be there first; else pool -1.
+
+        In a pool of as many nodes as the gang wants, every gang holds; among more nodes, one gang of each pool does, in
+        the pool with the most free.
+        """
         shape = job.profile.shape
-        hosts = np.flatnonzero(self.state.hosts[job.profile.number])
+        free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
+        hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
         if len(hosts) == 1:
-            pool = int(hosts[0])
-            possible = np.flatnonzero(self.state.pools[pool].admits(shape))
+            possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
             if len(possible) == shape.nodes:
-                return pool, possible
-        if self._searched >= _MOST_SEARCHED:
-            return -1, hosts[:0]
-        self._searched += 1
-        _, pool, nodes = self.forecast.earliest(job.profile, MEDIAN)
-        return pool, nodes
+                return hosts[0], possible
+        taken = {pool for _, pool in self.blocked}
+        pool = max((pool for pool in hosts if pool not in taken), key=lambda pool: free[pool].sum(), default=-1)
+        nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)[1] if pool >= 0 else np.zeros(0, dtype=np.int64)
+        return (pool if len(nodes) else -1), nodes
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
@@ -177,7 +185,7 @@ class Decision:
     def _backfill_behind(self) -> None:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
         late_s = None
-        for job, pool in self.blocked[:_MOST_SEARCHED]:
+        for job, pool in self.blocked[: len(self.state.pools)]:
             held = self._fitting([self.draft.held_gpus[pool]], [self.draft.held_cpus[pool]])[:_MOST_TRIED]
             if not len(held) or job.uid in self.state.claims:
                 continue
@@ -227,11 +235,12 @@ class Decision:
         most = int(self.state.policy.reservations_per_pool)
         gangs = [job for job, where in self.blocked if where == pool][:most]
         waiting = self.state.roster.waiting
+        known = {job.uid for job, _ in self.blocked} | self.draft.started
         for entry in np.flatnonzero(~self.ranking.running & (self.ranking.chips > 1)).tolist():
             if len(gangs) >= most:
                 break
             bucket = waiting.rows[int(self.ranking.row[entry])]
             if self.state.hosts[bucket.key.profile, pool]:
-                known = {job.uid for job, _ in self.blocked} | {job.uid for job in gangs}
-                gangs += [job for job in self._jobs(entry, 1) if job.uid not in known]
+                first = next((uid for uid in bucket.uids() if uid not in known), None)
+                gangs += [] if first is None else [self.state.roster.find(first)]
         return gangs

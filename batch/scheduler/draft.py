@@ -23,7 +23,8 @@ class Draft:
         self.free_cpus = [pool.free_cpus for pool in state.pools]
         self._failed: set[int] = set()
         self._group_left: dict[int, int] = {}
-        self._used: dict[int, int] = {}
+        self._used = state.shares.used.reshape(-1, NUM_KINDS).sum(axis=1).tolist()
+        self._most_free = [self._most(pool) for pool in range(len(state.pools))]
         self._open = self._open_chips()
 
     def _open_chips(self) -> list[float]:
@@ -35,14 +36,14 @@ class Draft:
         used = shares.used.reshape(-1, NUM_KINDS).sum(axis=0)
         return [float(shares.capacity[k] - held_back[k] - used[k]) for k in range(NUM_KINDS)]
 
-    def could_fit(self, profile: Profile) -> bool:
+    def could_fit(self, profile: int) -> bool:
         """Say whether a job of the profile may fit: False once one has not."""
-        return profile.number not in self._failed
+        return profile not in self._failed
 
     def refused(self, job: JobRecord) -> str | None:
         """Return the code of the limit that forbids starting the job whatever is free, or None."""
         chips, team, sweep = job.profile.chips, self.state.shares.teams[job.team], job.sweep
-        if team.quota is not None and self._team_used(job.team) + chips > team.quota:
+        if team.quota is not None and self._used[job.team] + chips > team.quota:
             return "quota"
         if self._open[job.profile.kind] < chips:
             return "compute_reservation"
@@ -50,9 +51,9 @@ class Draft:
             return "breaker" if sweep.tripped else "sweep_limit"
         return None
 
-    def _team_used(self, team: int) -> int:
-        used = self.state.shares.used
-        return int(used[team * NUM_KINDS : (team + 1) * NUM_KINDS].sum()) + self._used.get(team, 0)
+    def _most(self, pool: int) -> tuple[int, int]:
+        """Return the most accelerators and the most CPUs that are free on one node of the pool."""
+        return int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
 
     def _left_of(self, job: JobRecord) -> int:
         assert job.sweep is not None
@@ -64,6 +65,9 @@ class Draft:
         if profile.number in self._failed or self.refused(job) is not None:
             return False
         for pool in np.flatnonzero(self.state.hosts[profile.number]).tolist():
+            most_gpus, most_cpus = self._most_free[pool]
+            if profile.shape.gpus > most_gpus or profile.shape.cpus > most_cpus:
+                continue
             nodes = self.state.pools[pool].find(profile.shape, self.free_gpus[pool], self.free_cpus[pool])
             if nodes is not None:
                 self._place(job, pool, nodes)
@@ -77,13 +81,15 @@ class Draft:
         self.free_cpus[pool][nodes] -= shape.cpus
         self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
         self.started.add(job.uid)
-        self._used[job.team] = self._used.get(job.team, 0) + job.profile.chips
+        self._used[job.team] += job.profile.chips
+        self._most_free[pool] = self._most(pool)
         self._open[job.profile.kind] -= job.profile.chips
         if job.sweep is not None and job.sweep.allowed is not None:
             self._group_left[job.sweep.uid] = self._left_of(job) - 1
 
-    def hold(self, profile: Profile, pool: int, nodes: Ints) -> None:
-        """Keep on each of `nodes` as much of a bundle as is free, so that nothing else takes it."""
+    def hold(self, profile: Profile, pool: int, nodes: Ints) -> bool:
+        """Keep on each of `nodes` as much of a bundle as is free from everything else. Returns whether any is."""
+        some = False
         for free, held, wanted in (
             (self.free_gpus[pool], self.held_gpus[pool], profile.shape.gpus),
             (self.free_cpus[pool], self.held_cpus[pool], profile.shape.cpus),
@@ -91,6 +97,14 @@ class Draft:
             kept = np.clip(free[nodes], 0, wanted)
             free[nodes] -= kept
             held[nodes] += kept
+            some |= bool(kept.any())
+        self._most_free[pool] = self._most(pool)
+        return some
+
+    def anything_free(self, profile: Profile) -> bool:
+        """Say whether any pool that could hold the profile has any chip of its kind free."""
+        hosts = np.flatnonzero(self.state.hosts[profile.number]).tolist()
+        return any(self._most_free[pool][profile.kind] > 0 for pool in hosts)
 
     def unhold(self, pool: int, nodes: Ints) -> None:
         """Let what is held on `nodes` be used by others after all (backfill that will be gone in time)."""
@@ -98,4 +112,5 @@ class Draft:
         self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
         self.held_gpus[pool][nodes] = 0
         self.held_cpus[pool][nodes] = 0
+        self._most_free[pool] = self._most(pool)
         self._failed.clear()

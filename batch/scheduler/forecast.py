@@ -71,12 +71,12 @@ class Forecast:
         chosen = possible[: shape.nodes]
         return float(ready[chosen].max(initial=0.0)), chosen
 
-    def earliest(self, profile: Profile, quantile: float, *, held: bool = False) -> tuple[float, int, Ints]:
+    def earliest(self, profile: Profile, quantile: float) -> tuple[float, int, Ints]:
         """Return (seconds, pool, nodes) of the pool where the gang can start first; pool -1 if none ever could."""
         best: tuple[float, int, Ints] = (float("inf"), -1, np.zeros(0, dtype=np.int64))
         hosts: Bools = self._state.hosts[profile.number]
         for pool in np.flatnonzero(hosts).tolist():
-            start_s, nodes = self.gang_start(profile, pool, quantile, held=held)
+            start_s, nodes = self.gang_start(profile, pool, quantile)
             if start_s < best[0]:
                 best = (start_s, pool, nodes)
         return best

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord
@@ -48,7 +49,13 @@ class Preemptor:
         self._value[ranking.row[ranking.running]] = ranking.value[ranking.running]
         self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
         self._tier = table["tier"].copy()
-        self._hopeless: set[tuple[int, bool]] = set()
+        self._stale = self.unsaved_s > state.policy.checkpoint_age_s
+        self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._always = {
+            waiting: self._loose & np.isin(self._tier, [t.rank for t in Tier if always_preempts(waiting, t)])
+            for waiting in Tier
+        }
+        self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -56,7 +63,9 @@ class Preemptor:
         `patient`: it has waited long enough to displace less valuable jobs; otherwise only what it always may.
         `long_waited` also admits victims whose last checkpoint is old.
         """
-        if not self._loose.any() or (job.profile.number, long_waited) in self._hopeless:
+        # Later jobs of the same profile are worth less and find fewer victims left.
+        key = (job.profile.number, job.tier, patient, long_waited)
+        if key in self._hopeless:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
         pools = self._state.running.table["pool"][rows]
@@ -64,26 +73,26 @@ class Preemptor:
             here = rows[pools == pool]
             eviction = self._by_node(job, pool, here) if len(here) else None
             if eviction is not None:
-                self._loose[list(eviction.rows)] = False
+                gone = list(eviction.rows)
+                self._grown_up[gone] = False
+                for mask in self._always.values():
+                    mask[gone] = False
                 return eviction
-        if patient and not job.preempted_by:
-            self._hopeless.add((job.profile.number, long_waited))
+        if not job.preempted_by:
+            self._hopeless.add(key)
         return None
 
     def _suitable(self, job: JobRecord, value: float, long_waited: bool) -> Ints:
         """Return running rows that may be stopped for the job, in the order in which they should be."""
-        policy, table = self._state.policy, self._state.running.table
-        stale = self.unsaved_s > policy.checkpoint_age_s
-        grown_up = self._ran_s >= policy.minimum_run_s - 1
-        ok = self._loose & (self._value < value) & grown_up & ~(stale & (not long_waited))
-        always = [tier.rank for tier in type(job.tier) if always_preempts(job.tier, tier)]
-        if always:
-            ok |= self._loose & np.isin(self._tier, always)
+        ok = self._grown_up & (self._value < value)
+        if not long_waited:
+            ok &= ~self._stale
+        ok |= self._always[job.tier]
         rows = np.flatnonzero(ok)
         if job.preempted_by:
-            uids = table["uid"][rows].tolist()
+            uids = self._state.running.table["uid"][rows].tolist()
             rows = rows[np.array([uid not in job.preempted_by for uid in uids], dtype=np.bool_)]
-        return np.asarray(rows[np.lexsort((self._value[rows], stale[rows], -self._tier[rows]))])
+        return np.asarray(rows[np.lexsort((self._value[rows], self._stale[rows], -self._tier[rows]))])
 
     def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
         """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.model import Tier
+from batch.scheduler.arrays import Bools, Floats, Ints, ordered
 from batch.scheduler.learner import bins_of
 from batch.scheduler.policy import (
     age_factor,
@@ -41,6 +42,9 @@ class Ranking:
     priced: Bools
 
 
+_NO_QUOTA = 1e12
+
+
 def rank(state: SchedulerState, now_s: float) -> Ranking:
     """Order everything that runs (and is not stopping) or may start."""
     policy, shares = state.policy, state.shares
@@ -57,7 +61,7 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     index = np.concatenate([runs.index, waits.index])
     count = np.concatenate([runs.count, waits.count])
     since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = np.lexsort((since_s, -index, tier + 3 * shares.order[share]))
+    order = ordered(tier + len(Tier) * shares.order[share], -index, since_s)
     before = _before(share[order], (chips * count)[order])
 
     target = team_target(shares.target[share[order]], order < len(runs.row), policy)
@@ -119,11 +123,11 @@ class _Side:
 def _room_in_quota(state: SchedulerState) -> Ints:
     """Return for each bucket how many of its jobs the quota of its team still lets start."""
     table, shares = state.roster.waiting.table, state.shares
-    if not shares.has_quotas:
+    if not np.isfinite(shares.quota).any():
         return np.asarray(table["ready"])
     used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
-    room = np.maximum(0.0, shares.quota - used)[table["share"]]
-    return np.asarray(np.minimum(room // table["chips"], table["ready"]).astype(np.int64))
+    room = np.clip(shares.quota - used, 0.0, _NO_QUOTA)[table["share"]]
+    return np.asarray((room / table["chips"]).astype(np.int64))
 
 
 def _before(share: Ints, chips: Floats) -> Floats:

@@ -25,6 +25,7 @@ _COLUMNS = {
     "since_s": float,
     "deadline_s": float,
     "limit_s": float,
+    "node": int,
     "bundle_gpus": int,
     "bundle_cpus": int,
     "due": bool,
@@ -34,12 +35,15 @@ _COLUMNS = {
 
 
 class Running:
-    """Rows of `table` and `records` belong together. `saved_s` is -1 without a checkpoint in this attempt."""
+    """Rows of `table` and `records` belong together.
+
+    `saved_s` is -1 without a checkpoint in this attempt, `node` is -1 for a job on several nodes.
+    """
 
     def __init__(self) -> None:
         self.table = Table(_COLUMNS)
         self.records: list[JobRecord] = []
-        self._bundles: dict[int, tuple[Ints, Ints]] = {}
+        self._gangs: dict[int, JobRecord] = {}
 
     def add(self, job: JobRecord) -> int:
         """Add a job that was just given a place. Returns its row."""
@@ -63,6 +67,7 @@ class Running:
                 "since_s": job.since_s,
                 "deadline_s": job.deadline_s or 0.0,
                 "limit_s": inf if job.time_limit_s is None else job.time_limit_s,
+                "node": placement.nodes[0] if len(placement.nodes) == 1 else -1,
                 "bundle_gpus": job.profile.shape.gpus,
                 "bundle_cpus": job.profile.shape.cpus,
                 "due": job.due,
@@ -70,7 +75,8 @@ class Running:
             }
         )
         self.records.append(job)
-        self._bundles.clear()
+        if len(placement.nodes) > 1:
+            self._gangs[job.uid] = job
         return row
 
     def refresh(self, job: JobRecord) -> None:
@@ -82,7 +88,7 @@ class Running:
 
     def drop(self, row: int) -> None:
         """Remove a job that gave its place back."""
-        self._bundles.clear()
+        self._gangs.pop(self.records[row].uid, None)
         last = self.table.drop(row)
         moved = self.records.pop()
         if row != last:
@@ -92,13 +98,11 @@ class Running:
 
     def bundles(self, pool: int) -> tuple[Ints, Ints]:
         """Return (row, number of the node) of each bundle in `pool`."""
-        found = self._bundles.get(pool)
-        if found is None:
-            placed = [(row, job.placement) for row, job in enumerate(self.records)]
-            pairs = [(row, node) for row, where in placed if where and where.pool == pool for node in where.nodes]
-            both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-            found = self._bundles[pool] = (both[:, 0], both[:, 1])
-        return found
+        single = np.flatnonzero((self.table["pool"] == pool) & (self.table["node"] >= 0))
+        places = [job.placement for job in self._gangs.values()]
+        pairs = [(where.row, node) for where in places if where and where.pool == pool for node in where.nodes]
+        gangs = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return np.concatenate([single, gangs[:, 0]]), np.concatenate([self.table["node"][single], gangs[:, 1]])
 
     def attained_s(self, now_s: float) -> Floats:
         """Return the run time of each job over all its attempts."""

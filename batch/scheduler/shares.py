@@ -19,7 +19,10 @@ _CONTENDED = 0.98
 
 
 class Shares:
-    """Arrays over shares. `used`, `demand` and `capacity` are kept by whoever applies events; the rest follows."""
+    """Arrays over shares. `used`, `demand` and `capacity` are kept by whoever applies events; the rest follows.
+
+    `quota` is infinite where a team has none.
+    """
 
     def __init__(self, policy: PolicyConfig) -> None:
         self._policy = policy
@@ -29,6 +32,7 @@ class Shares:
         self.demand = np.zeros(0)
         self.used = np.zeros(0)
         self.weight = np.zeros(0)
+        self.quota = np.zeros(0)
         self.credit = np.zeros(0)
         self.usage = np.zeros(0)
         self.tokens = np.zeros(0)
@@ -50,6 +54,8 @@ class Shares:
             self._grow()
         self.teams[number] = team
         self.weight[number * NUM_KINDS : (number + 1) * NUM_KINDS] = team.weight
+        caps = [np.inf if team.quota is None else float(team.quota) for team in self.teams]
+        self.quota = np.repeat(np.array(caps), NUM_KINDS)
         self._stale = True
         return number
 
@@ -92,17 +98,6 @@ class Shares:
             self._entitled = entitled
             self._stale = False
         return self._entitled
-
-    @property
-    def has_quotas(self) -> bool:
-        """Say whether any team has one."""
-        return any(team.quota is not None for team in self.teams)
-
-    @property
-    def quota(self) -> Floats:
-        """Return each share's cap in chips, infinite without a quota."""
-        caps = [np.inf if team.quota is None else float(team.quota) for team in self.teams]
-        return np.repeat(np.array(caps), NUM_KINDS)
 
     @property
     def target(self) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 
 from batch import events
 from batch.model import Cause
-from batch.scheduler.arrays import Bools
+from batch.scheduler.arrays import Bools, Ints
 from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
@@ -93,6 +93,11 @@ class SchedulerState:
             more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(known) :]]
             self._hosts = np.concatenate([known, np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))])
         return self._hosts
+
+    @property
+    def kinds(self) -> Ints:
+        """Return the kind of chip of each profile."""
+        return np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
 
     @staticmethod
     def _could_host(pool: PoolNodes, profile: Profile) -> bool:
