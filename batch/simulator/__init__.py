@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from batch.simulator.cluster import Cluster
     from batch.simulator.export import rows_of, write_trace
+    from batch.simulator.job_trace import Trace
     from batch.simulator.outcome import Outcome, Physics
     from batch.simulator.plots import draw
     from batch.simulator.readers import TraceFormat, read_trace
     from batch.simulator.report import Report, report_of
     from batch.simulator.simulation import PolicyName, simulate
-    from batch.simulator.trace import Trace
 
 __all__ = [
     "Cluster",
@@ -40,7 +40,7 @@ _HOMES = {
     "readers": ("TraceFormat", "read_trace"),
     "report": ("Report", "report_of"),
     "simulation": ("PolicyName", "simulate"),
-    "trace": ("Trace",),
+    "job_trace": ("Trace",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from batch.scheduler.arrays import Floats
-from batch.simulator.trace import Trace
+from batch.simulator.job_trace import Trace
 
 _HOUR_S = 3600.0
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.scheduler.arrays import Floats, Ints
-from batch.simulator.trace import Trace
+from batch.simulator.job_trace import Trace
 
 HOUR_S = 3600.0
 

@@ -18,8 +18,8 @@ from batch.scheduler.decision import decide
 from batch.scheduler.policy import PolicyConfig
 from batch.scheduler.state import SchedulerState
 from batch.simulator.cluster import Cluster
+from batch.simulator.job_trace import DAY_S, Trace
 from batch.simulator.outcome import Outcome, Physics, SpanLog
-from batch.simulator.trace import DAY_S, Trace
 
 _MOST_PASSES = 8
 """How often one round may decide again after stopping somebody, so that who waited for that starts in it."""

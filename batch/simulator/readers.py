@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import BadTraceError
-from batch.simulator.trace import Row, Trace
+from batch.simulator.job_trace import Row, Trace
 
 PHILLY_COLUMNS = ("timestamp", "duration", "num_gpus", "gpu_time", "cluster")
 TIRESIAS_COLUMNS = ("job_id", "num_gpu", "submit_time", "iterations", "model_name", "duration", "interval")

@@ -11,8 +11,8 @@ import numpy as np
 
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.simulator.baselines import Baseline, Queue, usage_half_life_s
+from batch.simulator.job_trace import Trace
 from batch.simulator.outcome import Outcome, Physics, SpanLog
-from batch.simulator.trace import Trace
 
 _DONE_S = 1e-6
 

@@ -8,10 +8,10 @@ from batch.errors import BadRequestError, ImpossibleShapeError
 from batch.scheduler.policy import PolicyConfig
 from batch.simulator.baselines import BASELINES
 from batch.simulator.cluster import Cluster
+from batch.simulator.job_trace import Trace
 from batch.simulator.outcome import Outcome, Physics
 from batch.simulator.production import run_production
 from batch.simulator.rounds import run_baseline
-from batch.simulator.trace import Trace
 
 
 class PolicyName(StrEnum):
