@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batch.simulator.cluster import Cluster
+    from batch.simulator.divergences import Divergence, redecide
     from batch.simulator.export import rows_of, write_trace
     from batch.simulator.job_trace import Trace
     from batch.simulator.outcome import Outcome, Physics
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cluster",
+    "Divergence",
     "Outcome",
     "Physics",
     "PolicyName",
@@ -26,6 +28,7 @@ __all__ = [
     "TraceFormat",
     "draw",
     "read_trace",
+    "redecide",
     "report_of",
     "rows_of",
     "simulate",
@@ -38,6 +41,7 @@ _HOMES = {
     "outcome": ("Outcome", "Physics"),
     "plots": ("draw",),
     "readers": ("TraceFormat", "read_trace"),
+    "divergences": ("Divergence", "redecide"),
     "report": ("Report", "report_of"),
     "simulation": ("PolicyName", "simulate"),
     "job_trace": ("Trace",),

@@ -12,7 +12,7 @@ import numpy as np
 
 from batch import events
 from batch.model import Cause, JobSpec, Shape
-from batch.scheduler.actions import Place, Preempt
+from batch.scheduler.actions import Action, Place, Preempt
 from batch.scheduler.arrays import Bools, Ints
 from batch.scheduler.decision import decide
 from batch.scheduler.policy import PolicyConfig
@@ -25,13 +25,20 @@ _MOST_PASSES = 8
 """How often one round may decide again after stopping somebody, so that who waited for that starts in it."""
 
 
-def run_production(trace: Trace, cluster: Cluster, physics: Physics, policy: PolicyConfig | None = None) -> Outcome:
+def run_production(
+    trace: Trace,
+    cluster: Cluster,
+    physics: Physics,
+    policy: PolicyConfig | None = None,
+    journal: list[events.Event] | None = None,
+) -> Outcome:
     """Return what the production policy does with the trace until the last job has finished.
 
-    Raises ImpossibleShapeError for a gang that the cluster cannot hold.
+    All events are appended to `journal`; a job's uid is its row in the trace. Raises ImpossibleShapeError for a gang
+    that the cluster cannot hold.
     """
     began_s = time.perf_counter()
-    world = _World(trace, cluster, physics, policy or PolicyConfig())
+    world = _World(trace, cluster, physics, SchedulerState(policy or PolicyConfig()), journal)
     while world.goes_on:
         world.step()
     return Outcome(
@@ -51,12 +58,18 @@ def run_production(trace: Trace, cluster: Cluster, physics: Physics, policy: Pol
 class _World:
     """Jobs as arrays over the trace (row = uid), what runs, and the scheduler that is told of it."""
 
-    def __init__(self, trace: Trace, cluster: Cluster, physics: Physics, policy: PolicyConfig) -> None:
-        self._trace, self._physics = trace, physics
-        self._state = SchedulerState(policy)
+    def __init__(
+        self,
+        trace: Trace,
+        cluster: Cluster,
+        physics: Physics,
+        state: SchedulerState,
+        journal: list[events.Event] | None,
+    ) -> None:
+        self._trace, self._physics, self._state, self._journal = trace, physics, state, journal
         self._epoch_s = max(trace.start_s, DAY_S)  # a scheduler's clock starts at its first event, never at 0
         self._specs = _specs(trace, cluster)
-        self._state.apply(events.PoolSet(time_s=self._epoch_s, pool=cluster.pool()))
+        self._tell(events.PoolSet(time_s=self._epoch_s, pool=cluster.pool()))
         count = len(trace)
         self._remaining_s = trace.duration_s.copy()
         self._run_start_s = np.zeros(count)
@@ -106,14 +119,39 @@ class _World:
         self._report_checkpoints()
         for _ in range(_MOST_PASSES):
             actions = decide(self._state, self._at(self._now_s), explain=False)
-            for action in actions:
-                if isinstance(action, Place):
-                    self._start(action)
+            placed = [action for action in actions if isinstance(action, Place)]
             stopped = [action for action in actions if isinstance(action, Preempt)]
-            for action in stopped:
-                self._stop(action)
+            for action in actions:
+                self._record(action)
+            for place in placed:
+                self._start(place)
+            for preempt in stopped:
+                self._stop(preempt)
             if not stopped:
                 return
+
+    def _record(self, action: Action) -> None:
+        """Write what was decided, before anything comes of it."""
+        now_s = self._at(self._now_s)
+        if isinstance(action, Place):
+            self._attempt[action.uid] += 1
+            attempt = int(self._attempt[action.uid])
+            self._tell(
+                events.JobPlaced(
+                    time_s=now_s, uid=action.uid, attempt=attempt, fence=attempt, pool=action.pool, nodes=action.nodes
+                )
+            )
+        elif isinstance(action, Preempt):
+            self._tell(
+                events.JobStopping(
+                    time_s=now_s,
+                    uid=action.uid,
+                    attempt=int(self._attempt[action.uid]),
+                    then="queued",
+                    reason=action.reason,
+                    beneficiary=action.beneficiary,
+                )
+            )
 
     def _report_checkpoints(self) -> None:
         """Tell of each running job's newest checkpoint. Only a decision looks, so those between need no telling."""
@@ -131,9 +169,7 @@ class _World:
             self._told_s[row] = saved
 
     def _start(self, place: Place) -> None:
-        row, trace, now_s = place.uid, self._trace, self._at(self._now_s)
-        self._attempt[row] += 1
-        attempt = int(self._attempt[row])
+        row, trace, attempt = place.uid, self._trace, int(self._attempt[place.uid])
         chips = int(trace.chips[row])
         if np.isnan(self.first_start_s[row]):
             self.first_start_s[row] = self._now_s
@@ -145,12 +181,7 @@ class _World:
         self._num_running += 1
         self._busy[trace.team[row]] += chips
         heapq.heappush(self._ends, (self._now_s + float(self._remaining_s[row]), row, attempt))
-        self._tell(
-            events.JobPlaced(
-                time_s=now_s, uid=row, attempt=attempt, fence=attempt, pool=place.pool, nodes=place.nodes
-            )
-        )
-        self._tell(events.JobStarted(time_s=now_s, uid=row, attempt=attempt))
+        self._tell(events.JobStarted(time_s=self._at(self._now_s), uid=row, attempt=attempt))
 
     def _stop(self, preempt: Preempt) -> None:
         row, now_s = preempt.uid, self._at(self._now_s)
@@ -161,15 +192,6 @@ class _World:
         self.unsaved_chip_s += unsaved_s * int(self._trace.chips[row])
         self.preemptions += 1
         self._vacate(row)
-        stopping = events.JobStopping(
-            time_s=now_s,
-            uid=row,
-            attempt=attempt,
-            then="queued",
-            reason=preempt.reason,
-            beneficiary=preempt.beneficiary,
-        )
-        self._tell(stopping)
         self._tell(
             events.JobStopped(
                 time_s=now_s, uid=row, attempt=attempt, cause=Cause.PREEMPTION, then="queued", eligible_s=now_s
@@ -223,6 +245,8 @@ class _World:
 
     def _tell(self, event: events.Event) -> None:
         self._state.apply(event)
+        if self._journal is not None:
+            self._journal.append(event)
 
 
 def _specs(trace: Trace, cluster: Cluster) -> dict[tuple[int, int], JobSpec]:

@@ -5,11 +5,13 @@ import pytest
 from fixtures_traces import trace_of, traces
 from hypothesis import given, settings, strategies as st
 
+from batch import events
 from batch.errors import ImpossibleShapeError
-from batch.simulator import Cluster, Physics, Trace, report_of, simulate
+from batch.simulator import Cluster, Physics, Trace, redecide, report_of, simulate
+from batch.simulator.production import run_production
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(trace=traces(), cluster=st.sampled_from([Cluster.counted(8), Cluster.counted(13), Cluster.of("3x4")]))
 def test_all_jobs_finish_and_every_chip_second_is_accounted_for(trace: Trace, cluster: Cluster) -> None:
     outcome = simulate(trace, cluster)
@@ -21,7 +23,7 @@ def test_all_jobs_finish_and_every_chip_second_is_accounted_for(trace: Trace, cl
     assert (np.diff(spans.start_s) > 0).all()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(trace=traces())
 def test_the_same_trace_gives_the_same_decisions(trace: Trace) -> None:
     first, second = (simulate(trace, Cluster.counted(8)) for _ in range(2))
@@ -29,7 +31,7 @@ def test_the_same_trace_gives_the_same_decisions(trace: Trace) -> None:
     assert first.first_start_s.tolist() == second.first_start_s.tolist()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(trace=traces(), until_s=st.integers(600, 4 * 3600), longer_s=st.integers(1, 7200))
 def test_no_decision_depends_on_how_long_jobs_will_run(trace: Trace, until_s: int, longer_s: int) -> None:
     told = simulate(trace, Cluster.counted(8))
@@ -79,3 +81,23 @@ def test_a_trace_without_dates_is_simulated_too() -> None:
     rows = [(0.0, 60.0, 1, "a"), (0.0, 60.0, 1, "a")]
     trace = Trace.of(rows, 0.0)
     assert simulate(trace, Cluster.counted(1)).finish_s.tolist() == [60.0, 120.0]
+
+
+@settings(max_examples=8, deadline=None)
+@given(trace=traces(), cluster=st.sampled_from([Cluster.counted(8), Cluster.of("3x4")]))
+def test_a_journal_decided_again_comes_out_the_same(trace: Trace, cluster: Cluster) -> None:
+    journal: list[events.Event] = []
+    outcome = run_production(trace, cluster, Physics(), journal=journal)
+    count, divergences = redecide(journal)
+    assert divergences == ()
+    assert count >= len(np.unique(outcome.first_start_s))
+
+
+def test_a_decision_that_came_out_otherwise_is_shown() -> None:
+    journal: list[events.Event] = []
+    run_production(trace_of([(0.0, 60.0, 1, "a"), (0.0, 60.0, 1, "b")]), Cluster.of("2x1"), Physics(), journal=journal)
+    placed = next(number for number, event in enumerate(journal) if isinstance(event, events.JobPlaced))
+    del journal[placed + 1]  # the second placement
+    count, (divergence,) = redecide(journal[: placed + 1])
+    assert count == 1
+    assert (len(divergence.then), len(divergence.now)) == (1, 2)

@@ -71,7 +71,7 @@ class InEveryRound:
 
 
 @pytest.mark.parametrize("name", ["fifo", "easy", "las", "srtf_oracle"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(trace=traces(), chips=st.integers(8, 20))
 def test_skipping_rounds_changes_nothing(name: str, trace: Trace, chips: int) -> None:
     physics = Physics()
@@ -97,7 +97,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(trace=traces(), chips=st.integers(8, 20))
 def test_chips_are_never_given_twice_and_all_jobs_finish(name: str, trace: Trace, chips: int) -> None:
     outcome: Outcome = run_baseline(name, Watched(BASELINES[name]()), trace, chips, Physics())

@@ -56,7 +56,7 @@ def test_no_span_crosses_an_hour_and_idle_time_ends_none() -> None:
     assert by_hour(spans, spans.used_chip_s).ravel().tolist() == [2.0, 2.0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(trace=traces(), chips=st.integers(8, 20), policy=st.sampled_from(list(PolicyName)))
 def test_no_policy_does_more_than_the_offline_bound(trace: Trace, chips: int, policy: PolicyName) -> None:
     bound = offline_bound_chip_s(trace, chips)
