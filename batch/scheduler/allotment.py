@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.policy import always_preempts
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
@@ -34,7 +36,12 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     A bucket that several pools could hold goes to the one with the largest part free.
     """
     table = state.running.table
-    fixed = table["fixed"] | (now_s - table["start_s"] < state.policy.minimum_run_s - 1)
+    young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
+    waiting = set(ranking.tier[~ranking.running].tolist())
+    for tier in Tier:
+        if any(other.rank in waiting and always_preempts(other, tier) for other in Tier):
+            young &= table["tier"] != tier.rank
+    fixed = table["fixed"] | young
     stays = np.zeros(len(ranking.row), dtype=np.bool_)
     stays[ranking.running] = fixed[ranking.row[ranking.running]]
     taken = np.zeros(len(ranking.row), dtype=np.int64)

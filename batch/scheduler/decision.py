@@ -5,6 +5,7 @@ which start if they fit, preempt if they have been patient, or hold room; then w
 behind it if it will be gone in time, so that no chip idles that somebody could use.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -154,6 +155,7 @@ class Decision:
         the pool with the most free.
         """
         shape = job.profile.shape
+        nowhere = (-1, np.zeros(0, dtype=np.int64))
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
         hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
         if len(hosts) == 1:
@@ -161,9 +163,11 @@ class Decision:
             if len(possible) == shape.nodes:
                 return hosts[0], possible
         taken = {pool for _, pool in self.blocked}
-        pool = max((pool for pool in hosts if pool not in taken), key=lambda pool: free[pool].sum(), default=-1)
-        nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)[1] if pool >= 0 else np.zeros(0, dtype=np.int64)
-        return (pool if len(nodes) else -1), nodes
+        most, pool = max(((int(free[pool].sum()), pool) for pool in hosts if pool not in taken), default=(0, -1))
+        if most <= 0:
+            return nowhere
+        _, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)
+        return (pool, nodes) if len(nodes) else nowhere
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
@@ -211,18 +215,20 @@ class Decision:
     def explain(self) -> None:
         """Add a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
         self.draft.actions += self.reservations()
+        started = Counter(self.state.roster.find(uid).bucket for uid in self.draft.started)
         for bucket in self.state.roster.waiting.rows:
             first = next((uid for uid in bucket.uids() if uid not in self.draft.started), None)
             if first is not None:
-                started = sum(1 for uid in self.draft.started if self.state.roster.find(uid).bucket == bucket.key)
                 reason = reason_of(self.draft, self.state.roster.find(first))
-                self.draft.actions.append(Wait(first, bucket.count - started, reason))
+                self.draft.actions.append(Wait(first, bucket.count - started[bucket.key], reason))
 
-    def reservations(self) -> list[Reserve]:
-        """Return who is next to get room in each pool, and when that is expected."""
+    def reservations(self, only: int | None = None) -> list[Reserve]:
+        """Return who is next to get room in each pool, and when that is expected; with `only`, of that job alone."""
         out: list[Reserve] = []
         for pool, nodes in enumerate(self.state.pools):
             for job in self._gangs_of(pool):
+                if only not in (None, job.uid):
+                    continue
                 first_s, _ = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
                 late_s, _ = self.forecast.gang_start(job.profile, pool, LATE, held=True)
                 if first_s < float("inf"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from batch.scheduler.actions import Action, Place
+from batch.scheduler.actions import Action, Place, Reason
 from batch.scheduler.arrays import Ints
 from batch.scheduler.jobs import JobRecord, Profile
 from batch.scheduler.shares import NUM_KINDS
@@ -10,13 +10,17 @@ from batch.scheduler.state import SchedulerState
 
 
 class Draft:
-    """Actions so far, and copies of what they use up. Within one decision, what is free only shrinks."""
+    """Actions so far, and copies of what they use up. Within one decision, what is free only shrinks.
+
+    `reasons` has, once the decision is complete, what jobs of a profile lack.
+    """
 
     def __init__(self, state: SchedulerState, now_s: float) -> None:
         self.state = state
         self.now_s = now_s
         self.actions: list[Action] = []
         self.started: set[int] = set()
+        self.reasons: dict[int, Reason] = {}
         self.held_gpus = [np.zeros_like(pool.gpus) for pool in state.pools]
         self.held_cpus = [np.zeros_like(pool.cpus) for pool in state.pools]
         self.free_gpus = [pool.free_gpus for pool in state.pools]

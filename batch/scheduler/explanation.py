@@ -86,7 +86,7 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
     rivals = before[decision.state.hosts[waiting.table["profile"][rows]] @ decision.state.hosts[job.profile.number]]
     ahead_chips = float((ranking.chips[rivals] * ranking.count[rivals]).sum()) + inside * job.profile.chips
     start = _expected_start(decision, job, ahead_chips)
-    reservation = next((r for r in decision.reservations() if r.uid == job.uid), None)
+    reservations = decision.reservations(only=job.uid) if job.profile.chips > 1 else []
     return replace(
         answer,
         place=int(counts.sum()) + inside + 1,
@@ -95,7 +95,7 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
         ahead_chips=ahead_chips,
         start_p50_s=start and start[0],
         start_p90_s=start and start[1],
-        reservation=reservation,
+        reservation=next(iter(reservations), None),
         instead=_instead(decision, job) if answer.reason.code in {"chips", "fragmented", "reserved"} else (),
     )
 
@@ -117,14 +117,17 @@ def _before(decision: Decision, job: JobRecord) -> tuple[Ints, int]:
 def _expected_start(decision: Decision, job: JobRecord, ahead_chips: float) -> tuple[float, float] | None:
     """Return when the job should start, .5 and .9: once its nodes are free and those before it are served."""
     state = decision.state
-    out = []
-    for quantile in (MEDIAN, LATE):
-        best = np.inf
-        for pool in np.flatnonzero(state.hosts[job.profile.number]).tolist():
-            nodes_s, _ = decision.forecast.gang_start(job.profile, pool, quantile, held=True)
-            best = min(best, max(nodes_s, _turnover_s(decision, pool, quantile, ahead_chips + job.profile.chips)))
-        out.append(state.clock_s + best)
-    return (out[0], max(out)) if np.isfinite(out).all() else None
+    chips = ahead_chips + job.profile.chips
+
+    def start_s(pool: int, quantile: float) -> float:
+        nodes_s, _ = decision.forecast.gang_start(job.profile, pool, quantile, held=True)
+        return max(nodes_s, _turnover_s(decision, pool, quantile, chips))
+
+    pools = np.flatnonzero(state.hosts[job.profile.number]).tolist()
+    first_s, pool = min(((start_s(pool, MEDIAN), pool) for pool in pools), default=(np.inf, -1))
+    if not np.isfinite(first_s):
+        return None
+    return state.clock_s + first_s, state.clock_s + max(first_s, start_s(pool, LATE))
 
 
 def _turnover_s(decision: Decision, pool: int, quantile: float, chips: float) -> float:

@@ -42,7 +42,7 @@ def bins_of(attained_s: Floats) -> Ints:
 
 def bin_of(attained_s: float) -> int:
     """Return the bin of one attained run time (seconds)."""
-    return int(_INNER_EDGES_S.searchsorted(attained_s, side="right"))
+    return 0 if attained_s < _FIRST_EDGE_S else int(_INNER_EDGES_S.searchsorted(attained_s, side="right"))
 
 
 def gittins(hazards: Floats) -> Floats:
@@ -59,7 +59,8 @@ def gittins(hazards: Floats) -> Floats:
     for start in range(hazards.shape[1]):
         done = ends[:, start, None] - ends[:, start + 1 :]
         spent = times[:, start, None] - times[:, start + 1 :]
-        best[:, start] = (done / spent).max(axis=1)
+        # Where nobody survives, there is nothing to divide.
+        best[:, start] = np.divide(done, spent, out=np.zeros_like(done), where=spent > 0).max(axis=1)
     return best
 
 

@@ -29,7 +29,8 @@ class PolicyConfig:
     A gang of `gang_guarantee_chips` or more that has been kept waiting, in all, longer than `gang_guarantee_s` and
     `gang_guarantee_stretch` of the time it has run is *due*, for good: it goes before everything else of its tier and,
     once it runs, is not preempted again.
-    `deadline_weight`: a job that would miss its deadline if it waited gets this many prices more.
+    A job whose deadline comes near gets up to `deadline_weight` prices more, from when less than `deadline_margin`
+    times its expected run time is left beside it.
 
     Control of theta (dual ascent on the price). Each contended hour the unfairness, averaged with a half-life of
     `unfairness_half_life_h`, is compared with `unfairness_target`; theta moves by at most `dual_rate` (relative) within
@@ -71,6 +72,7 @@ class PolicyConfig:
     gang_guarantee_s: float = 4 * HOUR_S
     gang_guarantee_stretch: float = 0.5
     deadline_weight: float = 4.0
+    deadline_margin: float = 3.0
     prior_weight: float = 10.0
     rebuild_s: float = HOUR_S
     credit_half_life_s: float = 4 * HOUR_S
@@ -100,7 +102,7 @@ class PolicyConfig:
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0):
                 raise ValueError(f"PolicyConfig.{name} = {value}: must be finite and at least 0")
-        for name in ("theta_start_chip_h", "theta_min_chip_h", "tick_s", "rebuild_s", "credit_half_life_s"):
+        for name in ("deadline_margin", "theta_min_chip_h", "tick_s", "rebuild_s", "credit_half_life_s"):
             if getattr(self, name) == 0:
                 raise ValueError(f"PolicyConfig.{name} = 0: must be more than 0")
         if not 0 <= self.compute_reservation <= 99:
@@ -149,13 +151,14 @@ def age_factor(waited_s: Floats, policy: PolicyConfig) -> Floats:
     return np.asarray(np.maximum(0.0, waited_s - policy.age_after_s) * (policy.age_rate_per_h / HOUR_S))
 
 
-def deadline_factor(slack_s: Floats, expected_s: Floats, policy: PolicyConfig) -> Floats:
-    """Return how many prices a deadline adds: more as the slack left shrinks below the expected run time, then none.
+def deadline_factor(left_s: Floats, expected_s: Floats, policy: PolicyConfig) -> Floats:
+    """Return how many prices a deadline in `left_s` adds to a job expected to run `expected_s`.
 
-    `slack_s` is deadline - now - expected_s. A deadline that cannot be met any more adds nothing: it hurts others only.
+    Nothing while `deadline_margin` times the run time fits in beside it, all of it when nothing does. A deadline that
+    has passed adds nothing: it hurts others only.
     """
-    near = np.clip(1.0 - slack_s / np.maximum(1.0, expected_s), 0.0, 1.0)
-    return np.asarray(np.where(slack_s + expected_s > 0, near * policy.deadline_weight, 0.0))
+    near = np.clip(1.0 - (left_s / np.maximum(1.0, expected_s) - 1.0) / policy.deadline_margin, 0.0, 1.0)
+    return np.asarray(np.where(left_s > 0, near * policy.deadline_weight, 0.0))
 
 
 def running_factor(preemptions: Floats, policy: PolicyConfig) -> Floats:

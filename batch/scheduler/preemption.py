@@ -52,8 +52,10 @@ class Preemptor:
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
         self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
         self._always = {
-            waiting: self._loose & np.isin(self._tier, [t.rank for t in Tier if always_preempts(waiting, t)])
+            (waiting, running): self._loose & (self._tier == running.rank)
             for waiting in Tier
+            for running in Tier
+            if always_preempts(waiting, running)
         }
         self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
 
@@ -87,7 +89,9 @@ class Preemptor:
         ok = self._grown_up & (self._value < value)
         if not long_waited:
             ok &= ~self._stale
-        ok |= self._always[job.tier]
+        for (waiting, _), always in self._always.items():
+            if waiting is job.tier:
+                ok |= always
         rows = np.flatnonzero(ok)
         if job.preempted_by:
             uids = self._state.running.table["uid"][rows].tolist()

@@ -68,7 +68,7 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     order, count, before, target = _split(order, chips[order], count[order], before, target)
     chips = chips[order]
     factor = price_factor(before, target, chips, policy)
-    value = index[order] + price * factor + np.concatenate([runs.extra, waits.extra])[order]
+    value = index[order] + price * factor + _DUE * np.concatenate([runs.due, waits.due])[order]
     tier = tier[order]
     final = np.argsort(_ONE_TIER * tier - value, kind="stable")
     order = order[final]
@@ -78,7 +78,7 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Columns of one of the two kinds of entries. `extra` (1/s) is value beyond index and entitlement."""
+    """Columns of one of the two kinds of entries. `index` (1/s) has what age and deadline add."""
 
     row: Ints
     share: Ints
@@ -87,7 +87,7 @@ class _Side:
     index: Floats
     count: Ints
     since_s: Floats
-    extra: Floats
+    due: Bools
 
     @classmethod
     def of_running(cls, state: SchedulerState, now_s: float) -> "_Side":
@@ -97,8 +97,8 @@ class _Side:
         rate = state.learner.rates[cell, bins_of(state.running.attained_s(now_s)[row])]
         index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
         ones = np.ones(len(row), dtype=np.int64)
-        extra = _DUE * table["due"][row]
-        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, table["since_s"][row], extra)
+        due, since_s = table["due"][row], table["since_s"][row]
+        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, since_s, due)
 
     @classmethod
     def of_waiting(cls, state: SchedulerState, now_s: float, price: float) -> "_Side":
@@ -108,16 +108,12 @@ class _Side:
         chips = table["chips"][row]
         rate = state.learner.rates[table["cell"][row], table["bin"][row]]
         age = age_factor(now_s - table["stop_s"][row], policy)
-        index = index_of(rate, chips, policy) * (1.0 + age)
-        extra = price * age + _DUE * table["due"][row]
-        due = table["deadline_s"][row]
-        if due.any():
-            expected_s = 1.0 / rate
-            urgency = deadline_factor(due - now_s - expected_s, expected_s, policy)
-            extra = extra + np.where(due > 0, price * urgency, 0.0)
-        return cls(
-            row, table["share"][row], chips, table["tier"][row], index, count[row], table["since_s"][row], extra
-        )
+        index = index_of(rate, chips, policy) * (1.0 + age) + price * age
+        deadline_s = table["deadline_s"][row]
+        if deadline_s.any():
+            index = index + price * deadline_factor(deadline_s - now_s, 1.0 / rate, policy)
+        due, since_s = table["due"][row], table["since_s"][row]
+        return cls(row, table["share"][row], chips, table["tier"][row], index, count[row], since_s, due)
 
 
 def _room_in_quota(state: SchedulerState) -> Ints:

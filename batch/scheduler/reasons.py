@@ -4,7 +4,7 @@ import numpy as np
 
 from batch.scheduler.actions import Reason
 from batch.scheduler.draft import Draft
-from batch.scheduler.jobs import JobRecord
+from batch.scheduler.jobs import JobRecord, Profile
 from batch.scheduler.shares import NUM_KINDS
 
 CODES = {
@@ -35,7 +35,8 @@ def reason_of(draft: Draft, job: JobRecord) -> Reason:
         return Reason("running", f"runs on {len(job.placement.nodes)} nodes of {state.pools[job.placement.pool].name}")
     if job.outcome is not None:
         return Reason("ended", job.outcome)
-    return _not_eligible(draft, job) or _forbidden(draft, job) or _no_room(draft, job)
+    barred = _not_eligible(draft, job) or _forbidden(draft, job)
+    return barred or _making_room(draft, job) or _no_room(draft, job.profile)
 
 
 def _not_eligible(draft: Draft, job: JobRecord) -> Reason | None:
@@ -85,25 +86,35 @@ def _no_host(draft: Draft, job: JobRecord) -> Reason:
     )  # fmt: skip
 
 
-def _no_room(draft: Draft, job: JobRecord) -> Reason:
-    state, profile = draft.state, job.profile
-    shape, kind = profile.shape, profile.kind
-    claim = state.claims.get(job.uid)
-    if claim is not None and claim.victims:
-        return Reason("making_room", f"{len(claim.victims)} jobs are saving and stopping for it", profile.chips)
-    free = held = 0
+def _making_room(draft: Draft, job: JobRecord) -> Reason | None:
+    claim = draft.state.claims.get(job.uid)
+    if claim is None or not claim.victims:
+        return None
+    return Reason("making_room", f"{len(claim.victims)} jobs are saving and stopping for it", job.profile.chips)
+
+
+def _no_room(draft: Draft, profile: Profile) -> Reason:
+    """Return what all jobs of the profile lack; looked up once in a decision."""
+    reason = draft.reasons.get(profile.number)
+    if reason is None:
+        reason = draft.reasons[profile.number] = _lack(draft, profile)
+    return reason
+
+
+def _lack(draft: Draft, profile: Profile) -> Reason:
+    state, shape, kind = draft.state, profile.shape, profile.kind
+    free = 0
     fits_with_held = False
     for pool in np.flatnonzero(state.hosts[profile.number]).tolist():
         gpus, cpus = draft.free_gpus[pool], draft.free_cpus[pool]
-        all_gpus, all_cpus = gpus + draft.held_gpus[pool], cpus + draft.held_cpus[pool]
-        admitted = state.pools[pool].admits(shape)
-        free = max(free, int(np.maximum(0, gpus if kind == 0 else cpus)[admitted].sum()))
-        held = max(held, int(np.maximum(0, all_gpus if kind == 0 else all_cpus)[admitted].sum()))
         if state.pools[pool].find(shape, gpus, cpus) is not None:
-            return Reason("next", CODES["next"], profile.chips, free, "chips")
-        fits_with_held |= state.pools[pool].find(shape, all_gpus, all_cpus) is not None
+            return Reason("next", CODES["next"], profile.chips, profile.chips, "chips")
+        gpus, cpus = gpus + draft.held_gpus[pool], cpus + draft.held_cpus[pool]
+        here = (gpus if kind == 0 else cpus)[state.pools[pool].admits(shape)]
+        free = max(free, int(np.maximum(0, here).sum()))
+        fits_with_held |= state.pools[pool].find(shape, gpus, cpus) is not None
     if fits_with_held:
-        return Reason("reserved", f"needs {profile.chips} chips; {held - free} are held", profile.chips, free, "chips")
+        return Reason("reserved", "what it needs is held for gangs before it", profile.chips, free, "chips")
     code = "fragmented" if free >= profile.chips else "chips"
     per_node = f"{shape.nodes} x {shape.gpus or shape.cpus}"
     return Reason(code, f"needs {per_node} chips; {free} are free in its best pool", profile.chips, free, "chips")

@@ -18,7 +18,7 @@ from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
-from batch.scheduler.policy import PolicyConfig
+from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
 from batch.scheduler.shares import Shares
@@ -230,7 +230,8 @@ class SchedulerState:
         if event.beneficiary is not None:
             job.preempted_by.add(event.beneficiary)
             self.claims.setdefault(event.beneficiary, Claim()).victims.add(job.uid)
-            self.shares.tokens[self.roster.find(event.beneficiary).share] -= 1
+            beneficiary = self.roster.find(event.beneficiary)
+            self.shares.tokens[beneficiary.share] -= not always_preempts(beneficiary.tier, job.tier)
 
     def _job_unknown(self, event: events.JobUnknown) -> None:
         self._set_unknown(event.uid, True)
@@ -274,10 +275,13 @@ class SchedulerState:
                 self.learner.end(job.cell, job.counted_bin)
                 self.durations.end(job.model, job.attained_s)
         job.outcome = outcome
+        job.preempted_by.clear()
         self.claims.pop(job.uid, None)
+        sweep = job.sweep
+        last = sweep is not None and sweep.count_end(outcome, 1)
         self.roster.end(job.uid, outcome == "succeeded", self.clock_s)
-        if job.sweep is not None and job.sweep.count_end(outcome, 1):
-            self.roster.end(job.sweep.uid, job.sweep.succeeded == job.sweep.ended, self.clock_s)
+        if sweep is not None and last:
+            self.roster.end(sweep.uid, sweep.succeeded == sweep.ended, self.clock_s)
 
     def _job_requeued(self, event: events.JobRequeued) -> None:
         job = self.roster.touch(event.uid)

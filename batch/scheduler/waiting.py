@@ -33,10 +33,15 @@ DEADLINE_GRID_S = 900.0
 
 @dataclass(slots=True, eq=False)
 class Bucket:
-    """Jobs in the order in which they start: by submission, then uid. Entries are (since_s, first uid, last uid)."""
+    """Jobs in the order in which they start: by submission, then uid. Entries are (since_s, first uid, last uid).
+
+    `ready` of the `count` jobs, of `chips` each, may start now.
+    """
 
     key: BucketKey
     row: int
+    chips: int
+    ready: int = 0
     entries: list[tuple[float, int, int]] = field(default_factory=list)
     head: int = 0
     count: int = 0
@@ -108,9 +113,9 @@ class Waiting:
             values = key._asdict() | {
                 "chips": shape.chips,
                 "bundle": shape.gpus or shape.cpus,
-                "deadline_s": (key.deadline + 1) * DEADLINE_GRID_S,
+                "deadline_s": max(0, key.deadline) * DEADLINE_GRID_S,
             }
-            bucket = self._buckets[key] = Bucket(key, self.table.append(values))
+            bucket = self._buckets[key] = Bucket(key, self.table.append(values), shape.chips)
             self.rows.append(bucket)
             if key.group >= 0:
                 self._groups.setdefault(key.group, []).append(bucket)
@@ -151,10 +156,11 @@ class Waiting:
             self.refresh(bucket.key.group)
 
     def _set_ready(self, bucket: Bucket, ready: int) -> None:
-        change = ready - int(self.table["ready"][bucket.row])
+        change = ready - bucket.ready
         if change:
+            bucket.ready = ready
             self.table.put(bucket.row, "ready", ready)
-            self._want(bucket.key.share, change * int(self.table["chips"][bucket.row]))
+            self._want(bucket.key.share, change * bucket.chips)
 
     def _note_head(self, bucket: Bucket) -> None:
         since_s, uid, _ = bucket.entries[bucket.head]

@@ -143,6 +143,7 @@ def measure(pending: int, *, events_measured: int = 1000, whys: int = 200, seed:
     cluster = Cluster(pending, seed=seed)
     latencies, placed, busy_s = [], 0, 0.0
     gc.collect()
+    gc.freeze()  # as the controller does once it has its queue: what is there stays
     for _ in range(events_measured):
         cluster.now_s += 5.0
         for uid in cluster.random.sample(list(cluster.running), min(3, len(cluster.running))):
@@ -159,6 +160,7 @@ def measure(pending: int, *, events_measured: int = 1000, whys: int = 200, seed:
         for _ in range(count):
             cluster.submit()
     answers = [_time_of_why(cluster) for _ in range(whys)]
+    gc.unfreeze()
     return {
         "decide p50": float(np.percentile(latencies, 50)) * 1e3,
         "decide p99": float(np.percentile(latencies, 99)) * 1e3,

@@ -6,7 +6,7 @@ from fixtures_sources import PACKAGES
 
 DECISIONS = (
     "trainer.auto_resume", "trainer.states", "trainer.schedule", "trainer.batching", "checkpoint.manifest",
-    "checkpoint.retention",
+    "checkpoint.retention", "batch.scheduler.decision", "batch.scheduler.explanation", "batch.states",
 )  # fmt: skip
 ACTORS = ("torch", "ray", "deepspeed", "obstore", "fsspec", "time")
 
