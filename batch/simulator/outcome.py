@@ -92,12 +92,14 @@ class Physics:
 
     Decisions fall on a grid of `round_s`. A job that was stopped needs `restart_s` when it starts again. A running job
     saves every `checkpoint_every_s` since its start, and when it is stopped loses what it did after the last save; 0
-    means that nothing is ever lost.
+    means that nothing is ever lost. Where nobody came or left, the production policy looks again every `look_again_s`,
+    for what only time brings: patience that runs out, checkpoints.
     """
 
     round_s: float = 60.0
     restart_s: float = 30.0
     checkpoint_every_s: float = 600.0
+    look_again_s: float = 60.0
 
     def unsaved_s(self, ran_s: Floats) -> Floats:
         """Return how much of a run of `ran_s` seconds is lost when it is stopped now."""

@@ -80,7 +80,8 @@ class _World:
         self._busy = np.zeros(len(trace.teams))
         self._demand = np.zeros(len(trace.teams))
         self._num_present = self._num_running = self._next_arrival = 0
-        self._now_s = 0.0
+        self._now_s = self._look_again_s = 0.0
+        self._has_news = False
         self.first_start_s = np.full(count, np.nan)
         self.finish_s = np.full(count, np.nan)
         self.preemptions = 0
@@ -96,8 +97,10 @@ class _World:
     def step(self) -> None:
         """Take in arrivals, decide if anybody waits, and let time pass until the next round that can differ."""
         self._arrive()
-        if self._num_present > self._num_running:
+        if self._num_present > self._num_running and (self._has_news or self._now_s >= self._look_again_s):
             self._decide()
+            self._has_news = False
+            self._look_again_s = self._now_s + self._physics.look_again_s
         next_s = self._next_round_s()
         if self._num_present == 0:
             self._now_s = next_s
@@ -114,6 +117,7 @@ class _World:
             self._demand[trace.team[row]] += trace.chips[row]
             self._num_present += 1
             self._next_arrival += 1
+            self._has_news = True
 
     def _decide(self) -> None:
         self._report_checkpoints()
@@ -221,18 +225,19 @@ class _World:
         self._vacate(row)
         self._demand[self._trace.team[row]] -= self._trace.chips[row]
         self._num_present -= 1
+        self._has_news = True
         attempt = int(self._attempt[row])
         self._tell(events.JobEnded(time_s=self._at(end_s), uid=row, state="succeeded", attempt=attempt))
 
     def _next_round_s(self) -> float:
-        """Return the round of the next arrival or end, or the next one while somebody waits: patience runs out."""
-        if self._num_present > self._num_running:
-            return self._now_s + self._physics.round_s
+        """Return the round of the next arrival or end; while somebody waits, not later than the next look."""
         while self._ends and not self._is_live(self._ends[0]):
             heapq.heappop(self._ends)
         next_s = self._ends[0][0] if self._ends else inf
         if self._next_arrival < len(self._trace):
             next_s = min(next_s, float(self._trace.submit_s[self._next_arrival]))
+        if self._num_present > self._num_running:
+            next_s = min(next_s, self._look_again_s)
         rounded_s = ceil(next_s / self._physics.round_s) * self._physics.round_s
         return max(rounded_s, self._now_s + self._physics.round_s)
 
