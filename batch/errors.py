@@ -3,7 +3,8 @@
 BatchQueueError
 ├── BadRequestError          a specification that cannot be meant: shape, team, tier, dependency, size, grammar
 │   ├── ImpossibleShapeError no node of any pool could ever hold it
-│   └── DependencyCycleError jobs that would wait for one another
+│   ├── DependencyCycleError jobs that would wait for one another
+│   └── BadTraceError        a recorded trace that is missing, or has a line that cannot be meant
 ├── NotFoundError            no such job, sweep, team, pool or token
 ├── AmbiguousIdError         an abbreviation that fits several
 ├── ConflictError            the thing is not in a state for that: a finished job held, an idempotency key used for
@@ -35,6 +36,10 @@ class ImpossibleShapeError(BadRequestError):
 
 class DependencyCycleError(BadRequestError):
     """Jobs that would wait for one another."""
+
+
+class BadTraceError(BadRequestError):
+    """A recorded trace is missing, or has a line that cannot be meant."""
 
 
 class NotFoundError(BatchQueueError):

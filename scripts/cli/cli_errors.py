@@ -89,5 +89,5 @@ def report_message(message: str, code: int, *, as_json: bool, kind: str, **detai
 
 def wants_json(words: Sequence[str]) -> bool:
     """Return whether a command line asks for JSON, also when it cannot be parsed otherwise."""
-    joined = {"-ojson", "-o=json", "--output=json"} & set(words)
+    joined = {"-ojson", "-o=json", "--output=json", "--json"} & set(words)
     return bool(joined) or any(pair in {("-o", "json"), ("--output", "json")} for pair in pairwise(words))

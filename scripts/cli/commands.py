@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "checkpoints": "checkpoints_commands:app",
     "data": "data_commands:app",
     "config": "config_commands:app",
+    "simulate": "simulate_command:simulate",
     "doctor": "doctor_command:doctor",
 }
 """The name of each command, and `module:what` below scripts.cli; in the order in which the help shows them."""

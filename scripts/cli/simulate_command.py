@@ -1,0 +1,135 @@
+"""`simulate`: a recorded trace under the queue's own scheduler, or under one of the policies to compare with."""
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from scripts.cli.cli_errors import CommandError
+from scripts.cli.exit_codes import ExitCode
+from scripts.cli.output import OutputFormat, OutputOption, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from batch.simulator import Cluster, Outcome, Report, Trace
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+_FORMATS = "philly, gavel, tiresias or ostinato"
+_POLICIES = "default (the queue's own), fifo, easy, fair, las or srtf_oracle"
+_GROUP_COLUMNS = ("jobs", "mean h", "p50 h", "p99 h", "first wait h", "delay h")
+
+
+def simulate(  # noqa: PLR0913 - the options of one command line
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="file of a recorded trace")],
+    *,
+    trace_format: Annotated[str, typer.Option("--format", help=_FORMATS)],
+    policy: Annotated[str, typer.Option(help=_POLICIES)] = "default",
+    gpus: Annotated[int | None, typer.Option(min=1, help="accelerators; left out: as many as the work needs")] = None,
+    nodes: Annotated[str | None, typer.Option(help="nodes x accelerators on each, such as 65x8")] = None,
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="first day, UTC")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0.01, help="days from --from")] = None,
+    checkpoint_every_s: Annotated[
+        float, typer.Option("--checkpoint-every", min=0.0, help="seconds between checkpoints; 0: nothing is ever lost")
+    ] = 600.0,
+    restart_s: Annotated[float, typer.Option("--restart", min=0.0, help="seconds that a restart takes")] = 30.0,
+    throughputs: Annotated[Path | None, typer.Option(help="Gavel's table of steps per second, for gavel")] = None,
+    plot: Annotated[Path | None, typer.Option(help="folder for pictures of queue, shares and utilisation")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    output: OutputOption = OutputFormat.TEXT,
+) -> int:
+    """Simulate a queue on a recorded trace: completion times, fairness, utilisation, what preemption cost."""
+    from batch.errors import BadRequestError
+    from batch.simulator import Physics, PolicyName, TraceFormat, read_trace, report_of, simulate as run
+
+    try:
+        jobs = read_trace(trace, _one_of(TraceFormat, "--format", trace_format), throughputs=throughputs)
+        jobs = _window(jobs, first, days)
+        physics = Physics(checkpoint_every_s=checkpoint_every_s, restart_s=restart_s)
+        outcome = run(jobs, _cluster(jobs, gpus, nodes), _one_of(PolicyName, "--policy", policy), physics=physics)
+    except BadRequestError as error:
+        raise CommandError(str(error)) from error
+    report = report_of(outcome)
+    if as_json or output is OutputFormat.JSON:
+        print_json(report.to_json())
+    else:
+        _print(report)
+    if plot is not None:
+        _draw(outcome, plot, quiet=as_json or output is OutputFormat.JSON)
+    return ExitCode.OK
+
+
+def _one_of(kinds: type[_Choice], option: str, text: str) -> _Choice:
+    try:
+        return kinds(text)
+    except ValueError:
+        raise CommandError(f"{option} {text}: must be one of {', '.join(kinds)}") from None
+
+
+def _window(trace: "Trace", first: datetime | None, days: float | None) -> "Trace":
+    if first is None and days is None:
+        return trace
+    if first is None or days is None:
+        raise CommandError("--from and --days: give both, or neither for the whole trace")
+    return trace.window(first, days)
+
+
+def _cluster(trace: "Trace", gpus: int | None, nodes: str | None) -> "Cluster":
+    from batch.simulator import Cluster
+
+    if nodes is None:
+        return Cluster.counted(gpus or trace.chips_for_load(1.0))
+    cluster = Cluster.of(nodes)
+    if gpus not in {None, cluster.chips}:
+        raise CommandError(f"--gpus {gpus} and --nodes {nodes} ({cluster.chips}): must agree; leave one of them out")
+    return cluster
+
+
+def _print(report: "Report") -> None:
+    overall = report.overall
+    print_facts(
+        {
+            "policy": report.policy,
+            "trace": f"{report.jobs} jobs of {report.teams} teams in {report.window_days:g} days",
+            "machines": f"{report.chips} accelerators",
+            "completion": f"{overall.mean_completion_h:.3f} h mean, {overall.p50_completion_h:.3f} h p50, "
+            f"{overall.p99_completion_h:.2f} h p99",
+            "utilisation": f"{report.utilisation:.3f} of what any schedule could reach",
+            "unfairness": _unfairness(report),
+            "preemptions": f"{report.preemptions}, {report.lost_chip_h:.0f} accelerator-hours lost "
+            f"({report.restart_chip_h:.0f} restarting, {report.unsaved_chip_h:.0f} done again)",
+            "drained": f"after {report.drained_after_days:.1f} days",
+            "simulated in": f"{report.wall_s:.1f} s",
+        }
+    )
+    gangs = tuple(group for group in (report.gangs_8, report.gangs_16) if group is not None)
+    for title, groups in (("accelerators", report.by_size + gangs), ("team", report.by_team)):
+        rows = [
+            (
+                group.name, group.jobs, group.mean_completion_h, group.p50_completion_h, group.p99_completion_h,
+                group.mean_wait_h, group.mean_delay_h,
+            )
+            for group in groups
+        ]  # fmt: skip
+        print_table((title, *_GROUP_COLUMNS), rows)
+
+
+def _unfairness(report: "Report") -> str:
+    if report.unfairness_hourly is None:
+        return "no hour was contended"
+    daily = "" if report.unfairness_daily is None else f", {report.unfairness_daily:.3f} per day"
+    return f"{report.unfairness_hourly:.3f} per hour{daily} ({report.contended_hours} contended hours)"
+
+
+def _draw(outcome: "Outcome", folder: Path, *, quiet: bool) -> None:
+    from batch.simulator import draw
+
+    try:
+        files = draw(outcome, folder)
+    except ImportError as error:
+        raise CommandError(f"--plot needs matplotlib: pip install 'ostinato[plot]' ({error})") from error
+    if not quiet:
+        print_facts({f"picture {number}": str(path) for number, path in enumerate(files, start=1)})
