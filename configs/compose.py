@@ -44,7 +44,7 @@ def compose(overrides: Sequence[str], *, config_dirs: Sequence[Path] = ()) -> Co
     Raises a ConfigError: what, where, the value, what is allowed, and the next step. Reads files and the environment
     (`${oc.env:NAME}`), imports nothing that the configuration names.
     """
-    search = _search_path(config_dirs)
+    search = search_path(config_dirs)
     tree, sources = compose_tree(parse_overrides(overrides, search), search)
     return _finish(tree, sources)
 
@@ -61,7 +61,7 @@ def compose_document(
     An option of a group sets the keys that it names and leaves the others as they are. Whether the result may
     continue the run is for `fingerprint.check_continues` to say.
     """
-    search = _search_path(config_dirs)
+    search = search_path(config_dirs)
     parsed = parse_overrides(overrides, search)
     config = OmegaConf.create(copy.deepcopy(dict(document)))
     for override in parsed:
@@ -77,7 +77,8 @@ def compose_document(
     return _finish({str(key): value for key, value in tree.items()}, Sources(by_path))
 
 
-def _search_path(config_dirs: Sequence[Path]) -> SearchPath:
+def search_path(config_dirs: Sequence[Path]) -> SearchPath:
+    """Return where groups are looked for: in `config_dirs`, then in ours. Raises FileError for what is no folder."""
     for folder in config_dirs:
         if not folder.expanduser().is_dir():
             raise FileError([Problem("--config-dir", "is not a folder", COMMAND_LINE, show_value(str(folder)))])

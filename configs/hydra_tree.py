@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -32,6 +33,9 @@ from configs.redact import redacted_command
 from configs.sources import COMMAND_LINE, OUR_FOLDER, SearchPath, Sources, show_path, trace
 
 _HYDRA_VERSION = "1.3"
+_SHORT = {"seed": "run.seed"}
+"""Keys that everybody varies, and may be written short."""
+Axis = tuple[str, tuple[str, ...]]
 _searched: ContextVar[tuple[Path, ...]] = ContextVar("searched", default=())
 
 
@@ -103,7 +107,40 @@ def compose_option(group: str, option: str, search: SearchPath) -> Document:
         return _container(compose(f"{group}/{option}"))
 
 
-def _parse(text: str, groups: set[str]) -> ParsedOverride:
+def split_axes(overrides: Sequence[str], search: SearchPath) -> tuple[list[str], list[Axis]]:
+    """Return the overrides that all runs of a sweep share, and the axes: each key with several values, as text.
+
+    The grammar is Hydra's: `a,b`, `choice(...)`, `range(...)`, `glob(...)` over the options of a group, with `sort` and
+    `shuffle`. Raises OverrideError.
+    """
+    shared, axes = [], []
+    for text in overrides:
+        override = _parse_grammar(text)
+        if override.is_sweep_override():
+            axes.append(_axis(override, search))
+        else:
+            shared.append(text)
+    return shared, axes
+
+
+def _axis(override: Override, search: SearchPath) -> Axis:
+    path = override.key_or_group
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        advice = "write the values, choice(...) or range(start,stop,step)"
+        raise OverrideError([Problem(path, "an interval has no members of its own", COMMAND_LINE, advice=advice)])
+    if isinstance(value, Glob):
+        names = value.filter(search.options(path))
+    else:
+        names = [str(name) for name in override.sweep_string_iterator()]
+    if not names:
+        raise OverrideError([Problem(path, "no value at all", COMMAND_LINE, advice="correct the range or the glob")])
+    return path, tuple(names)
+
+
+def _parse_grammar(text: str) -> Override:
+    key, equals, rest = text.partition("=")
+    text = f"{_SHORT.get(key, key)}{equals}{rest}"
     try:
         override = OverridesParser.create().parse_override(text)
         if not override.key_or_group:
@@ -112,17 +149,23 @@ def _parse(text: str, groups: set[str]) -> ParsedOverride:
         advice = "write KEY=VALUE; a value with spaces or marks needs quotes: 'KEY=\"a b\"'"
         problem = Problem("", f"override {redacted_command([text])[0]!r} cannot be parsed", COMMAND_LINE, advice=advice)
         raise OverrideError([problem]) from error
-    path = override.key_or_group
     if override.is_hydra_override():
         message = "Hydra's own settings have no effect here"
-        raise OverrideError([Problem(path, message, COMMAND_LINE, advice="leave it out")])
+        raise OverrideError([Problem(override.key_or_group, message, COMMAND_LINE, advice="leave it out")])
+    return override
+
+
+def _parse(text: str, groups: set[str]) -> ParsedOverride:
+    override = _parse_grammar(text)
+    path = override.key_or_group
     if override.is_sweep_override():
-        advice = "one run has one value; a list is written [a,b], and text with a comma 'KEY=\"a,b\"'"
+        advice = "one run has one value; a list is written [a,b], and text with a comma 'KEY=\"a,b\"'; "
+        advice += "`ostinato sweep` takes several"
         raise OverrideError(
             [Problem(path, f"{redacted_command([text])[0]!r} asks for several runs", COMMAND_LINE, advice=advice)]
         )
     is_group = override.package is None and (path in groups or "/" in path)
-    return ParsedOverride(text, path, override.value(), is_group, override.is_delete())
+    return ParsedOverride(override.input_line or text, path, override.value(), is_group, override.is_delete())
 
 
 def _check_option(override: ParsedOverride, search: SearchPath) -> None:
