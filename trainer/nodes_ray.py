@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainer.cluster_ray import connected
+from trainer.connection_ray import connected
 from trainer.config import ClusterConfig
 from trainer.errors import ClusterError
 
