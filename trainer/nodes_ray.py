@@ -14,8 +14,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainer.connection_ray import connected
 from trainer.config import ClusterConfig
+from trainer.connection_ray import connected
 from trainer.errors import ClusterError
 
 _T = TypeVar("_T")
