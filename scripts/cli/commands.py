@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "stop": "stop_command:stop",
     "submit": "submit_command:submit",
     "sweep": "sweep_command:sweep",
+    "import": "import_command:import_",
     "ls": "ls_command:ls",
     "show": "show_command:show",
     "logs": "logs_command:logs",

@@ -1,9 +1,10 @@
 """`submit`: a training run or any program, into the queue."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,9 @@ from scripts.cli.durations import parse_duration, parse_moment
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import OutputFormat, OutputOption, print_json, say
 from scripts.cli.queue_connection import connect_or_start, user_name
+
+if TYPE_CHECKING:
+    from configs.compose import Composed
 
 WordsArgument = Annotated[
     list[str],
@@ -97,7 +101,7 @@ def submit(  # noqa: PLR0913 - the options of one command line
     with connect_or_start() as client:
         folder = code or (Path() if job["kind"] == "command" else None)
         if folder is not None and not no_code:
-            job["code"] = _send_code(client, folder)
+            job["code"] = send_code(client, folder)
         [made] = client.submit([job], key=key)
     if output is OutputFormat.JSON:
         print_json(made)
@@ -165,7 +169,11 @@ def train_job(overrides: list[str]) -> dict[str, Any]:
     """Return a job of kind `train`: composed here, so that mistakes show before it waits for hours."""
     from configs.compose import compose
 
-    composed = compose(overrides)
+    return job_of(compose(overrides), overrides)
+
+
+def job_of(composed: "Composed", overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the job of kind `train` that `overrides` were composed into; warnings go to stderr."""
     for warning in composed.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     document = composed.document
@@ -183,7 +191,8 @@ def train_job(overrides: list[str]) -> dict[str, Any]:
     }
 
 
-def _send_code(client: Any, folder: Path) -> str:
+def send_code(client: Any, folder: Path) -> str:
+    """Let the working folder travel, once for each content; return its address."""
     from batch.code_bundle import pack
 
     bundle = pack(folder.resolve())

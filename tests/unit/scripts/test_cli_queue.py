@@ -123,6 +123,29 @@ def test_a_sweep_from_words_to_results(ostinato: Ostinato) -> None:
         assert ostinato("sweep", *bad).code == 2
 
 
+def test_a_sweep_over_groups_and_the_short_seed(ostinato: Ostinato) -> None:
+    said = ostinato("sweep", "engine=zero1,zero2", "seed=range(0,2)", "run.steps=30", "--name", "groups", "-o", "json")
+    assert said.code == 0, said.err
+    shown = ostinato("sweep", "show", "groups", "-o", "json").value
+    assert (shown["members"], shown["metric"]) == (4, None)
+    assert shown["results"][0]["overrides"] == ["engine=zero1", "run.seed=0"]
+    assert ostinato("sweep", "show", "groups", "--plot", "x.png").code == 2
+
+
+def test_a_script_for_slurm(ostinato: Ostinato, tmp_path: Path) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/bash\n#SBATCH -J nightly --array=1-3%2 -c 1 --mail-type=END\ntrue\n")
+    dry = ostinato("import", str(script), "--dry-run")
+    assert (dry.code, dry.value["max_running"], dry.value["template"]["name"]) == (0, 2, "nightly")
+    assert "line 2: --mail-type=END has no meaning here" in dry.err
+    said = ostinato("import", str(script), "--no-code", "-o", "json")
+    assert (said.code, said.value["members"]) == (0, 3), said.err
+    script.write_text("#SBATCH --dependency=afterok:3\n")
+    assert ostinato("import", str(script)).code == 2
+    assert ostinato("import", "/nope.sh").code == 2
+    assert ostinato("cancel", "nightly").code == 0
+
+
 def test_a_job_is_followed_to_its_end(ostinato: Ostinato, controller: Served) -> None:
     agent = FakeAgent(controller, pool="quick", cpus=64)
     agent.sync()
