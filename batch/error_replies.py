@@ -9,6 +9,7 @@ from batch.errors import BatchQueueError, ControllerError, LimitError
 STATUS: dict[type[BatchQueueError], int] = {
     errors.BadRequestError: 400,
     errors.ImpossibleShapeError: 400,
+    errors.BadTraceError: 400,
     errors.DependencyCycleError: 400,
     errors.NotFoundError: 404,
     errors.AmbiguousIdError: 400,
