@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures_controller import FakeAgent, Served, serving
+from fixtures_controller import FakeAgent, Served, serving, wait_until
 
 from batch import errors
 from batch.client import Client
@@ -62,6 +62,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
         FakeAgent(served).sync()
         served.json("PUT", "/v1/teams/stopped", {"quota": 0})
         served.submit({"shape": {"cpus": 4}})
+        wait_until(lambda: served.json("GET", "/v1/jobs?state=launching")["jobs"])
         yield served
 
 
