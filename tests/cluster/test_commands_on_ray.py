@@ -22,8 +22,8 @@ from batch.model import Cause
 from scripts.ray_nodes import RayProcesses
 from tests.fixtures_agent import kill_jobs
 from tests.fixtures_fake_controller import FakeController, grant, lines, wait_until
-from trainer.cluster_ray import connected
 from trainer.config import ClusterConfig
+from trainer.connection_ray import connected
 from trainer.nodes_ray import RayNodes
 
 pytestmark = pytest.mark.cluster
