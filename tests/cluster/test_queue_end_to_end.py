@@ -14,7 +14,6 @@ from runs import SMALL
 
 from batch.client import Client
 from batch.state_folder import StateFolder, find_controller
-from scripts.cli.submit_command import Asked
 from scripts.cli.sweep_command import sweep_json
 from scripts.embedded import start_controller, stop_controller
 from tests.fixtures_agent import kill_jobs
@@ -93,7 +92,7 @@ def wait_for(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
 @pytest.mark.parametrize("members", [3, pytest.param(12, marks=pytest.mark.long)])
 def test_everything_finishes_once_whoever_is_killed(queue: Queue, members: int) -> None:
     overrides = [*SMALL, f"run.steps={_STEPS}", "optim.warmup_steps=2", "checkpoint.every_steps=10"]
-    sweep = sweep_json([*overrides, f"run.seed=range(0,{members})"], Asked({}))
+    sweep = sweep_json([*overrides, f"run.seed=range(0,{members})"])
     with queue.client() as client:
         made = client.submit_sweep(sweep)
         commands = client.submit(
