@@ -18,6 +18,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What the scheduler decided on: all events up to `seq`, at `time_s` (epoch seconds)."""
+
+    seq: int
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TeamSet(Event):
     """A team was made or changed."""
 
@@ -83,6 +91,7 @@ class JobPlaced(JobEvent):
     fence: int
     pool: str
     nodes: tuple[str, ...]
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +123,7 @@ class JobStopping(JobEvent):
     reason: str
     beneficiary: int | None = None
     now: bool = False
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

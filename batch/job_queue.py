@@ -16,7 +16,7 @@ from batch import verbs
 from batch.commits import Committer, Listener
 from batch.database import Database
 from batch.errors import StoreError
-from batch.events import Event, JobEvent, JobPlaced, JobStopping, PoolSet, TeamSet
+from batch.events import Basis, Event, JobEvent, JobPlaced, JobStopping, PoolSet, TeamSet
 from batch.ledger import Ledger
 from batch.lookup import resolve
 from batch.model import JobSpec, Pool, SweepSpec, Team, Tier
@@ -130,15 +130,25 @@ class Queue:
         reads = [event.uid for event in events if isinstance(event, JobEvent)]
         return self._writer.ask(lambda ledger: record(ledger, events), reads, len(events))
 
-    def place_soon(self, uid: int, pool: str, nodes: tuple[str, ...]) -> "Future[JobPlaced]":
+    def place_soon(
+        self, uid: int, pool: str, nodes: tuple[str, ...], *, basis: Basis | None = None
+    ) -> "Future[JobPlaced]":
         """Place a queued job: draws the attempt's number and its fence. Raises as `record`, by the future."""
-        return self._writer.ask(lambda ledger: verbs.place(ledger, uid, pool, nodes), (uid,))
+        place = {"pool": pool, "nodes": nodes, "basis": basis}
+        return self._writer.ask(lambda ledger: verbs.place(ledger, uid, place), (uid,))
 
     def stop_soon(
-        self, uid: int, *, then: str, reason: str, beneficiary: int | None = None, now: bool = False
+        self,
+        uid: int,
+        *,
+        then: str,
+        reason: str,
+        beneficiary: int | None = None,
+        now: bool = False,
+        basis: Basis | None = None,
     ) -> "Future[JobStopping]":
         """Ask the attempt of a placed job to save and stop. Raises as `record`, by the future."""
-        asked = {"then": then, "reason": reason, "beneficiary": beneficiary, "now": now}
+        asked = {"then": then, "reason": reason, "beneficiary": beneficiary, "now": now, "basis": basis}
         return self._writer.ask(lambda ledger: verbs.stop(ledger, uid, asked), (uid,))
 
     def set_team(self, team: Team) -> None:

@@ -21,12 +21,10 @@ _PLACED = frozenset(state for state in JobState if state.is_placed)
 _ENDED = frozenset(state for state in JobState if state.is_terminal)
 
 
-def place(ledger: Ledger, uid: int, pool: str, nodes: tuple[str, ...]) -> JobPlaced:
-    """Place a job, with the next attempt and a fence above all before."""
+def place(ledger: Ledger, uid: int, place: Mapping[str, Any]) -> JobPlaced:
+    """Place a job, with the next attempt and a fence above all before; `place` are the fields that say where."""
     job = ledger.job(uid)
-    event = JobPlaced(
-        time_s=ledger.now_s, uid=uid, attempt=job.attempt + 1, fence=job.fence + 1, pool=pool, nodes=nodes
-    )
+    event = JobPlaced(time_s=ledger.now_s, uid=uid, attempt=job.attempt + 1, fence=job.fence + 1, **place)
     record(ledger, [event])
     return event
 

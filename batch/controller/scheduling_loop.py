@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from batch.controller.board import Board
 from batch.errors import ConflictError
-from batch.events import Event, JobEvent, JobPlaced, JobStopping
+from batch.events import Basis, Event, JobEvent, JobPlaced, JobStopping
 from batch.job_queue import ANSWER_TIMEOUT_S, Queue
 from batch.scheduler import Action, Place, Preempt, SchedulerState, decide
 
@@ -102,9 +102,9 @@ class SchedulingLoop:
     def _round(self) -> None:
         self._follow()
         with self._lock:
-            now_s = self._clock()
-            actions = decide(self._state, now_s, explain=False)
-        if self._act(actions):
+            basis = Basis(seq=self._seq, time_s=self._clock())
+            actions = decide(self._state, basis.time_s, explain=False)
+        if self._act(actions, basis):
             self._follow()
 
     def _take_in(self) -> None:
@@ -124,17 +124,17 @@ class SchedulingLoop:
             self._told = self._seq
             self._on_change(self._board.refresh(touched), self._told)
 
-    def _act(self, actions: Sequence[Action]) -> bool:
+    def _act(self, actions: Sequence[Action], basis: Basis) -> bool:
         """Make placements and preemptions durable. What a person has overtaken meanwhile is decided anew."""
         asked: list[Future[JobPlaced] | Future[JobStopping]] = []
         for action in actions:
             if isinstance(action, Place):
-                asked.append(self._queue.place_soon(action.uid, action.pool, action.nodes))
+                asked.append(self._queue.place_soon(action.uid, action.pool, action.nodes, basis=basis))
             elif isinstance(action, Preempt):
                 reason = f"{action.reason} ({action.bill_s:.0f} chip-seconds)"
                 asked.append(
                     self._queue.stop_soon(
-                        action.uid, then="queued", reason=reason, beneficiary=action.beneficiary
+                        action.uid, then="queued", reason=reason, beneficiary=action.beneficiary, basis=basis
                     )
                 )
         for future in asked:

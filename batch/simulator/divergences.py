@@ -22,36 +22,46 @@ class Divergence:
     now: tuple[Choice, ...]
 
 
-def redecide(journal: Iterable[Event], policy: PolicyConfig | None = None) -> tuple[int, tuple[Divergence, ...]]:
+def redecide(
+    journal: Iterable[tuple[int, Event]], policy: PolicyConfig | None = None
+) -> tuple[int, tuple[Divergence, ...]]:
     """Return how many decisions of the journal were taken again, and those that came out otherwise.
 
-    Follows the journal in its order, and decides before each uninterrupted run of placements and preemptions, at the
-    time of its first. Decisions to do nothing leave no event and cannot be compared.
+    `journal` has sequence numbers and events from the first on. Each placement and preemption says on which events it
+    was decided, and when; one that does not was decided just before it. What a person overtook between a decision and
+    its record is missing there, and shows as a divergence. Decisions to do nothing leave no event and cannot be
+    compared.
     """
+    rows = list(journal)
+    decisions = _decisions(rows)
     state = SchedulerState(policy)
-    count = 0
     divergences: list[Divergence] = []
-    then: list[Choice] = []
-    now: tuple[Choice, ...] = ()
-    time_s = 0.0
-    for event in journal:
+    for seq, event in [(0, None), *rows]:
+        if event is not None:
+            state.apply(event)
+        for time_s, then in decisions.get(seq, {}).items():
+            now = _decided(state, time_s)
+            if tuple(then) != now:
+                divergences.append(Divergence(time_s, tuple(then), now))
+    return sum(len(at) for at in decisions.values()), tuple(divergences)
+
+
+def _decisions(rows: list[tuple[int, Event]]) -> dict[int, dict[float, list[Choice]]]:
+    """Return what was decided, by the sequence number of the last event that was known, and by time."""
+    decisions: dict[int, dict[float, list[Choice]]] = {}
+    known, time_s = 0, 0.0
+    follows = False
+    for seq, event in rows:
         choice = _choice_of(event)
-        if choice is None and then:
-            divergences += _compare(time_s, then, now)
-            then = []
-        elif choice is not None:
-            if not then:
-                count, time_s = count + 1, event.time_s
-                now = _decided(state, time_s)
-            then.append(choice)
-        state.apply(event)
-    if then:
-        divergences += _compare(time_s, then, now)
-    return count, tuple(divergences)
-
-
-def _compare(time_s: float, then: list[Choice], now: tuple[Choice, ...]) -> list[Divergence]:
-    return [] if tuple(then) == now else [Divergence(time_s, tuple(then), now)]
+        if choice is None:
+            known, follows = seq, False
+            continue
+        basis = event.basis if isinstance(event, JobPlaced | JobStopping) else None
+        time_s = time_s if follows else event.time_s
+        follows = True
+        at = (known, time_s) if basis is None else (basis.seq, basis.time_s)
+        decisions.setdefault(at[0], {}).setdefault(at[1], []).append(choice)
+    return decisions
 
 
 def _choice_of(event: Event) -> Choice | None:

@@ -88,7 +88,7 @@ def test_a_trace_without_dates_is_simulated_too() -> None:
 def test_a_journal_decided_again_comes_out_the_same(trace: Trace, cluster: Cluster) -> None:
     journal: list[events.Event] = []
     outcome = run_production(trace, cluster, Physics(), journal=journal)
-    count, divergences = redecide(journal)
+    count, divergences = redecide(enumerate(journal, 1))
     assert divergences == ()
     assert count >= len(np.unique(outcome.first_start_s))
 
@@ -98,6 +98,6 @@ def test_a_decision_that_came_out_otherwise_is_shown() -> None:
     run_production(trace_of([(0.0, 60.0, 1, "a"), (0.0, 60.0, 1, "b")]), Cluster.of("2x1"), Physics(), journal=journal)
     placed = next(number for number, event in enumerate(journal) if isinstance(event, events.JobPlaced))
     del journal[placed + 1]  # the second placement
-    count, (divergence,) = redecide(journal[: placed + 1])
+    count, (divergence,) = redecide(enumerate(journal[: placed + 1], 1))
     assert count == 1
     assert (len(divergence.then), len(divergence.now)) == (1, 2)
