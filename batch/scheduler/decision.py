@@ -133,18 +133,24 @@ class Decision:
             return None
         self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
         late = waited_s >= patience + policy.checkpoint_wait_s
-        return self._preemptor.choose(job, value, patient=patient, long_waited=late)
+        eviction = self._preemptor.choose(job, value, patient=patient, long_waited=late)
+        if eviction is None and patient and job.profile.chips > 1:
+            return self._preemptor.move(job, long_waited=late)
+        return eviction
 
     def _preempt(self, job: JobRecord, eviction: Eviction, *, priced: bool) -> None:
         assert self._preemptor is not None
+        moves = bool(eviction.destinations)
         for row in eviction.rows:
             victim = self.state.running.records[row]
-            always = always_preempts(job.tier, victim.tier)
-            reason = "tier" if always else "entitlement" if priced else "order"
+            always = always_preempts(job.tier, victim.tier) and not moves
+            reason = "packing" if moves else "tier" if always else "entitlement" if priced else "order"
             unsaved_s = float(self._preemptor.unsaved_s[row])
             bill = bill_chip_s(victim.profile.chips, unsaved_s, self.state.policy)
             self.draft.actions.append(Preempt(victim.uid, job.uid, reason, bill))
             self._tokens[job.share] -= not always
+        for row, nodes in zip(eviction.rows, eviction.destinations, strict=moves):
+            self.draft.hold(self.state.running.records[row].profile, eviction.pool, nodes)
         self.draft.hold(job.profile, eviction.pool, eviction.nodes)
         self.blocked.append((job, eviction.pool))
 
