@@ -28,6 +28,8 @@ from batch.scheduler.state import SchedulerState
 _MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
+_NOWHERE = np.zeros(0, dtype=np.int64)
+
 
 def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> list[Action]:
     """Return what to do at `now_s` (epoch seconds). Deterministic.
@@ -56,6 +58,7 @@ class Decision:
         self._keeps, self.wanted = allot(state, self.ranking, self._now_s)
         self.forecast = Forecast(self.draft)
         self.blocked: list[tuple[JobRecord, int]] = []
+        self._homeless: set[int] = set()
         self._preemptor: Preemptor | None = None
         self._tokens = state.shares.tokens.copy()
         self._start_claimants()
@@ -102,10 +105,11 @@ class Decision:
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
             return True
-        if job.profile.chips == 1 or not self.draft.anything_free(job.profile):
+        if job.profile.chips == 1 or job.profile.number in self._homeless:
             return False
-        pool, nodes = self._target(job)
+        pool, nodes = self._target(job) if self.draft.anything_free(job.profile) else (-1, _NOWHERE)
         if pool < 0:
+            self._homeless.add(job.profile.number)  # what is free only shrinks
             return False
         self.blocked.append((job, pool))
         return self.draft.hold(job.profile, pool, nodes)
@@ -113,8 +117,6 @@ class Decision:
     def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
         """Yield at most `count` jobs of the entry's bucket that this decision has not started, the first first."""
         find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
-        if not self.draft.could_fit(bucket.key.profile):
-            return
         for uid in bucket.uids():
             if count == 0:
                 return
@@ -161,7 +163,6 @@ class Decision:
         the pool with the most free.
         """
         shape = job.profile.shape
-        nowhere = (-1, np.zeros(0, dtype=np.int64))
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
         hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
         if len(hosts) == 1:
@@ -171,18 +172,25 @@ class Decision:
         taken = {pool for _, pool in self.blocked}
         most, pool = max(((int(free[pool].sum()), pool) for pool in hosts if pool not in taken), default=(0, -1))
         if most <= 0:
-            return nowhere
+            return -1, _NOWHERE
         _, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)
-        return (pool, nodes) if len(nodes) else nowhere
+        return (pool, nodes) if len(nodes) else (-1, _NOWHERE)
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
-        for entry in self._fitting(self.draft.free_gpus, self.draft.free_cpus).tolist():
+        for entry in self._possible(self._fitting(self.draft.free_gpus, self.draft.free_cpus)):
             for job in self._jobs(entry, int(self.ranking.count[entry])):
                 if job.stop_s >= self._now_s and job.attained_s > 0:
                     continue  # it was stopped just now, for somebody
                 if not self.draft.start(job):
                     break
+
+    def _possible(self, entries: Ints) -> Iterator[int]:
+        """Yield those of `entries` of whose profile no job has been found not to fit by then."""
+        profiles = self.state.roster.waiting.table["profile"][self.ranking.row[entries]]
+        for entry, profile in zip(entries.tolist(), profiles.tolist(), strict=True):
+            if self.draft.could_fit(profile):
+                yield entry
 
     def _fitting(self, gpus: Sequence[Ints], cpus: Sequence[Ints]) -> Ints:
         """Return the entries of waiting jobs of which one bundle fits on some node with so much free."""
@@ -205,7 +213,7 @@ class Decision:
             if not brief or not len(nodes):
                 continue
             self.draft.unhold(pool, nodes)
-            for entry in brief:
+            for entry in self._possible(np.array(brief)):
                 for other in self._jobs(entry, int(self.ranking.count[entry])):
                     if other.uid == job.uid or not self.draft.start(other):
                         break

@@ -67,7 +67,8 @@ class Preemptor:
         self._movable = ~table["stopping"] & ~table["fixed"] & (self._ran_s >= state.policy.minimum_run_s - 1)
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
         self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
-        self._stuck: set[tuple[int, Tier, bool, bool]] = set()
+        self._stuck: set[tuple[int, bool]] = set()
+        self._bundles: dict[int, tuple[Ints, Ints]] = {}
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -77,7 +78,7 @@ class Preemptor:
         """
         # Later jobs of the same profile are worth less and find fewer victims left.
         key = (job.profile.number, job.tier, patient, long_waited)
-        if key in self._hopeless:
+        if key in self._hopeless or (*key[:3], True) in self._hopeless:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
         pools = self._state.running.table["pool"][rows]
@@ -97,8 +98,8 @@ class Preemptor:
         Whoever has a right to the chips keeps it: enough is free for all, but lies in pieces on many nodes. Only jobs
         on one node move, of which less than one bundle of `job`, and which fit into what is free on other nodes.
         """
-        key = (job.profile.number, job.tier, False, long_waited)
-        if key in self._stuck:
+        number = job.profile.number
+        if (number, long_waited) in self._stuck or (number, True) in self._stuck:
             return None
         shape, table = job.profile.shape, self._state.running.table
         ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus)
@@ -115,7 +116,7 @@ class Preemptor:
                 self._take(eviction)
                 return replace(eviction, destinations=destinations)
         if not job.preempted_by:
-            self._stuck.add(key)
+            self._stuck.add((number, long_waited))
         return None
 
     def _destinations(self, eviction: Eviction) -> tuple[Ints, ...] | None:
@@ -163,6 +164,8 @@ class Preemptor:
     def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
         """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""
         shape, nodes, running = job.profile.shape, self._state.pools[pool], self._state.running
+        if not self._would_suffice(job, pool, rows):
+            return None
         gpus, cpus = self._draft.free_gpus[pool].copy(), self._draft.free_cpus[pool].copy()
         short = nodes.admits(shape) & ((gpus < shape.gpus) | (cpus < shape.cpus))
         missing = int(short.sum())
@@ -189,6 +192,21 @@ class Preemptor:
         chosen = {row for node in found.tolist() for row in useful.get(node, ())}
         needed = self._needed(job, pool, found, [row for row in rows.tolist() if row in chosen])
         return Eviction(pool, found, needed)
+
+    def _would_suffice(self, job: JobRecord, pool: int, rows: Ints) -> bool:
+        """Say whether enough nodes of `pool` would have room if all of `rows` stopped, topology aside."""
+        shape, table, nodes = job.profile.shape, self._state.running.table, self._state.pools[pool]
+        if pool not in self._bundles:
+            self._bundles[pool] = self._state.running.bundles(pool)
+        of, on = self._bundles[pool]
+        stops = np.zeros(table.count, dtype=np.bool_)
+        stops[rows] = True
+        stopped = stops[of]
+        of, on = of[stopped], on[stopped]
+        gpus = self._draft.free_gpus[pool] + np.bincount(on, table["bundle_gpus"][of], len(nodes.names))
+        cpus = self._draft.free_cpus[pool] + np.bincount(on, table["bundle_cpus"][of], len(nodes.names))
+        fits = (gpus >= shape.gpus) & (cpus >= shape.cpus) & nodes.admits(shape)
+        return int(np.count_nonzero(fits)) >= shape.nodes
 
     def _needed(self, job: JobRecord, pool: int, found: Ints, chosen: list[int]) -> tuple[int, ...]:
         """Return `chosen` without those that the others make superfluous, the last first."""

@@ -138,12 +138,13 @@ def _split(
     order: Ints, chips: Floats, count: Ints, before: Floats, target: Floats
 ) -> tuple[Ints, Ints, Floats, Floats]:
     """Cut buckets at their team's target: each job below it has a price of its own, all jobs above it none."""
-    inside = np.clip(np.floor((target - before) / chips + 0.5 + 1e-9), 0, count).astype(np.int64)
+    below = np.floor((target - before) / chips + 0.5 + 1e-9)
+    inside = np.minimum(np.maximum(below, 0), count).astype(np.int64)
     pieces = np.where(count > 1, inside + (inside < count), 1)
     if pieces.sum() == len(pieces):
         return order, count, before, target
     source = np.repeat(np.arange(len(order)), pieces)
-    nth = np.arange(len(source)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    singles = nth < inside[source]
-    left = np.where(singles | (count[source] == 1), 1, count[source] - inside[source])
+    nth = np.arange(len(source)) - (np.cumsum(pieces) - pieces)[source]
+    inside, count = inside[source], count[source]
+    left = np.where((nth < inside) | (count == 1), 1, count - inside)
     return order[source], left, before[source] + nth * chips[source], target[source]

@@ -50,6 +50,7 @@ class SchedulerState:
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
+        self._kinds: Ints = np.zeros(0, dtype=np.int64)
 
     @property
     def waiting_count(self) -> int:
@@ -97,7 +98,9 @@ class SchedulerState:
     @property
     def kinds(self) -> Ints:
         """Return the kind of chip of each profile."""
-        return np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
+        if len(self._kinds) < len(self.roster.profiles):
+            self._kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
+        return self._kinds
 
     @staticmethod
     def _could_host(pool: PoolNodes, profile: Profile) -> bool:
