@@ -28,6 +28,7 @@ from batch.scheduler.state import SchedulerState
 _MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
+_DISPLACES = {tier: any(always_preempts(tier, other) for other in Tier) for tier in Tier}
 _NOWHERE = np.zeros(0, dtype=np.int64)
 
 
@@ -59,6 +60,7 @@ class Decision:
         self.forecast = Forecast(self.draft)
         self.blocked: list[tuple[JobRecord, int]] = []
         self._homeless: set[int] = set()
+        self._waits: tuple[Ints, Ints, Ints] | None = None
         self._preemptor: Preemptor | None = None
         self._tokens = state.shares.tokens.copy()
         self._start_claimants()
@@ -131,7 +133,7 @@ class Decision:
         rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
         patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
         patient = waited_s >= patience and self._tokens[job.share] >= 1.0
-        if not patient and not any(always_preempts(job.tier, tier) for tier in Tier):
+        if not patient and not _DISPLACES[job.tier]:
             return None
         self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
         late = waited_s >= patience + policy.checkpoint_wait_s
@@ -188,6 +190,8 @@ class Decision:
     def _possible(self, entries: Ints) -> Iterator[int]:
         """Yield those of `entries` of whose profile no job has been found not to fit by then."""
         profiles = self.state.roster.waiting.table["profile"][self.ranking.row[entries]]
+        may_fit = np.array([self.draft.could_fit(profile) for profile in range(len(self.state.roster.profiles))])
+        entries, profiles = entries[may_fit[profiles]], profiles[may_fit[profiles]]
         for entry, profile in zip(entries.tolist(), profiles.tolist(), strict=True):
             if self.draft.could_fit(profile):
                 yield entry
@@ -195,10 +199,12 @@ class Decision:
     def _fitting(self, gpus: Sequence[Ints], cpus: Sequence[Ints]) -> Ints:
         """Return the entries of waiting jobs of which one bundle fits on some node with so much free."""
         most = np.array([max((int(free.max(initial=0)) for free in kind), default=0) for kind in (gpus, cpus)])
-        waiting = np.flatnonzero(~self.ranking.running)
-        table = self.state.roster.waiting.table
-        rows = self.ranking.row[waiting]
-        return np.asarray(waiting[table["bundle"][rows] <= most[table["kind"][rows]]])
+        if self._waits is None:
+            table, waiting = self.state.roster.waiting.table, (~self.ranking.running).nonzero()[0]
+            rows = self.ranking.row[waiting]
+            self._waits = waiting, table["bundle"][rows], table["kind"][rows]
+        waiting, bundle, kinds = self._waits
+        return np.asarray(waiting[bundle <= most[kinds]])
 
     def _backfill_behind(self) -> None:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""

@@ -68,7 +68,8 @@ class Preemptor:
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
         self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
         self._stuck: set[tuple[int, bool]] = set()
-        self._bundles: dict[int, tuple[Ints, Ints]] = {}
+        self._first_node = np.cumsum([0, *(len(pool.names) for pool in state.pools)])
+        self._bundles = state.running.all_bundles(self._first_node)
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -82,7 +83,7 @@ class Preemptor:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
         pools = self._state.running.table["pool"][rows]
-        for pool in np.flatnonzero(self._state.hosts[job.profile.number]).tolist():
+        for pool in self._hopeful(job, rows) if len(rows) else ():
             here = rows[pools == pool]
             eviction = self._by_node(job, pool, here) if len(here) else None
             if eviction is not None:
@@ -108,7 +109,7 @@ class Preemptor:
         rows = self._not_preemptors(job, np.flatnonzero(ok))
         rows = rows[np.argsort(self._bills[rows], kind="stable")]
         pools = table["pool"][rows]
-        for pool in np.flatnonzero(self._state.hosts[job.profile.number]).tolist():
+        for pool in self._hopeful(job, rows) if len(rows) else ():
             here = rows[pools == pool]
             eviction = self._by_node(job, pool, here) if len(here) else None
             destinations = None if eviction is None else self._destinations(eviction)
@@ -164,8 +165,6 @@ class Preemptor:
     def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
         """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""
         shape, nodes, running = job.profile.shape, self._state.pools[pool], self._state.running
-        if not self._would_suffice(job, pool, rows):
-            return None
         gpus, cpus = self._draft.free_gpus[pool].copy(), self._draft.free_cpus[pool].copy()
         short = nodes.admits(shape) & ((gpus < shape.gpus) | (cpus < shape.cpus))
         missing = int(short.sum())
@@ -193,20 +192,22 @@ class Preemptor:
         needed = self._needed(job, pool, found, [row for row in rows.tolist() if row in chosen])
         return Eviction(pool, found, needed)
 
-    def _would_suffice(self, job: JobRecord, pool: int, rows: Ints) -> bool:
-        """Say whether enough nodes of `pool` would have room if all of `rows` stopped, topology aside."""
-        shape, table, nodes = job.profile.shape, self._state.running.table, self._state.pools[pool]
-        if pool not in self._bundles:
-            self._bundles[pool] = self._state.running.bundles(pool)
-        of, on = self._bundles[pool]
+    def _hopeful(self, job: JobRecord, rows: Ints) -> list[int]:
+        """Return the pools in which enough nodes would have room if all of `rows` stopped, topology aside."""
+        shape, table, pools = job.profile.shape, self._state.running.table, self._state.pools
+        of, on = self._bundles
         stops = np.zeros(table.count, dtype=np.bool_)
         stops[rows] = True
         stopped = stops[of]
         of, on = of[stopped], on[stopped]
-        gpus = self._draft.free_gpus[pool] + np.bincount(on, table["bundle_gpus"][of], len(nodes.names))
-        cpus = self._draft.free_cpus[pool] + np.bincount(on, table["bundle_cpus"][of], len(nodes.names))
-        fits = (gpus >= shape.gpus) & (cpus >= shape.cpus) & nodes.admits(shape)
-        return int(np.count_nonzero(fits)) >= shape.nodes
+        total = self._first_node[-1]
+        gpus = np.concatenate(self._draft.free_gpus) + np.bincount(on, table["bundle_gpus"][of], total)
+        cpus = np.concatenate(self._draft.free_cpus) + np.bincount(on, table["bundle_cpus"][of], total)
+        fits = (gpus >= shape.gpus) & (cpus >= shape.cpus)
+        hosts = self._state.hosts[job.profile.number].nonzero()[0].tolist()
+        some = [pool for pool in hosts if self._first_node[pool] < self._first_node[pool + 1]]
+        parts = [(pool, fits[self._first_node[pool] : self._first_node[pool + 1]]) for pool in some]
+        return [pool for pool, fit in parts if np.count_nonzero(fit & pools[pool].admits(shape)) >= shape.nodes]
 
     def _needed(self, job: JobRecord, pool: int, found: Ints, chosen: list[int]) -> tuple[int, ...]:
         """Return `chosen` without those that the others make superfluous, the last first."""
