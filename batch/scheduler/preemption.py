@@ -11,7 +11,7 @@ from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord
-from batch.scheduler.policy import always_preempts
+from batch.scheduler.policy import Victims, always_preempts
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.state import SchedulerState
 
@@ -57,6 +57,7 @@ class Preemptor:
         self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
         self._tier = table["tier"].copy()
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
+        self._dearness = self._value
         self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
         self._always = {
             (waiting, running): self._loose & (self._tier == running.rank)
@@ -66,6 +67,8 @@ class Preemptor:
         }
         self._movable = ~table["stopping"] & ~table["fixed"] & (self._ran_s >= state.policy.minimum_run_s - 1)
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
+        if state.policy.victims is Victims.YOUNGEST:
+            self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
         self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
         self._stuck: set[tuple[int, bool]] = set()
         self._first_node = np.cumsum([0, *(len(pool.names) for pool in state.pools)])
@@ -153,7 +156,7 @@ class Preemptor:
             if waiting is job.tier:
                 ok |= always
         rows = self._not_preemptors(job, np.flatnonzero(ok))
-        return np.asarray(rows[np.lexsort((self._value[rows], self._stale[rows], -self._tier[rows]))])
+        return np.asarray(rows[np.lexsort((self._dearness[rows], self._stale[rows], -self._tier[rows]))])
 
     def _not_preemptors(self, job: JobRecord, rows: Ints) -> Ints:
         """Return `rows` without those for whom `job` was stopped before."""

@@ -1,8 +1,9 @@
-"""Jobs that lie in pieces on many nodes move together, so that whole nodes come free."""
+"""Which of the running make room: whom stopping costs least, and who can go on elsewhere so that nodes come whole."""
 
-from fixtures_scheduler import Fleet
+from fixtures_scheduler import Fleet, Tier
 
 from batch.scheduler import PolicyConfig, Preempt
+from batch.scheduler.policy import Victims
 
 HOUR_S = 3600.0
 
@@ -59,3 +60,20 @@ def test_what_may_not_be_preempted_does_not_move() -> None:
     queue.now_s += 3 * HOUR_S
     assert queue.act() == []
     assert set(jobs) == set(queue.places)
+
+
+def test_victims_are_whom_it_costs_least_unless_the_youngest_are_asked_for() -> None:
+    stopped = []
+    for victims in Victims:
+        queue = Fleet(PolicyConfig(victims=victims))
+        queue.pool(nodes=2)
+        saved = queue.submit(gpus=8, tier=Tier.FLEX)
+        queue.act()
+        queue.now_s += HOUR_S
+        young = queue.submit(gpus=8, tier=Tier.FLEX)
+        queue.act()
+        queue.now_s += HOUR_S
+        queue.saved(saved)
+        queue.submit(gpus=8, tier=Tier.INTERACTIVE)
+        stopped += [(victims, action.uid == young) for action in queue.act() if isinstance(action, Preempt)]
+    assert stopped == [(Victims.BILL, False), (Victims.YOUNGEST, True)]
