@@ -87,7 +87,7 @@ class Decision:
         find, rows = self.state.roster.find, self.state.roster.waiting.rows
         heads: dict[int, Iterator[int]] = {}
         left: set[int] = set()
-        for entry in np.flatnonzero(self.wanted).tolist():
+        for entry in self.wanted.nonzero()[0].tolist():
             row = int(self.ranking.row[entry])
             if row in left:
                 continue
@@ -166,7 +166,7 @@ class Decision:
         """
         shape = job.profile.shape
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
-        hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
+        hosts = self.state.pools_for(job.profile.number)
         if len(hosts) == 1:
             possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
             if len(possible) == shape.nodes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.model import Shape
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.arrays import Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import Profile
 from batch.scheduler.learner import bins_of
@@ -99,8 +99,7 @@ class Forecast:
     def earliest(self, profile: Profile, quantile: float) -> tuple[float, int, Ints]:
         """Return (seconds, pool, nodes) of the pool where the gang can start first; pool -1 if none ever could."""
         best: tuple[float, int, Ints] = (float("inf"), -1, np.zeros(0, dtype=np.int64))
-        hosts: Bools = self._state.hosts[profile.number]
-        for pool in np.flatnonzero(hosts).tolist():
+        for pool in self._state.pools_for(profile.number):
             start_s, nodes = self.gang_start(profile, pool, quantile)
             if start_s < best[0]:
                 best = (start_s, pool, nodes)

@@ -109,7 +109,7 @@ class Preemptor:
         ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus)
         if not long_waited:
             ok &= ~self._stale
-        rows = self._not_preemptors(job, np.flatnonzero(ok))
+        rows = self._not_preemptors(job, ok.nonzero()[0])
         rows = rows[np.argsort(self._bills[rows], kind="stable")]
         pools = table["pool"][rows]
         for pool in self._hopeful(job, rows) if len(rows) else ():
@@ -155,7 +155,7 @@ class Preemptor:
         for (waiting, _), always in self._always.items():
             if waiting is job.tier:
                 ok |= always
-        rows = self._not_preemptors(job, np.flatnonzero(ok))
+        rows = self._not_preemptors(job, ok.nonzero()[0])
         return np.asarray(rows[np.lexsort((self._dearness[rows], self._stale[rows], -self._tier[rows]))])
 
     def _not_preemptors(self, job: JobRecord, rows: Ints) -> Ints:
@@ -207,7 +207,7 @@ class Preemptor:
         gpus = np.concatenate(self._draft.free_gpus) + np.bincount(on, table["bundle_gpus"][of], total)
         cpus = np.concatenate(self._draft.free_cpus) + np.bincount(on, table["bundle_cpus"][of], total)
         fits = (gpus >= shape.gpus) & (cpus >= shape.cpus)
-        hosts = self._state.hosts[job.profile.number].nonzero()[0].tolist()
+        hosts = self._state.pools_for(job.profile.number)
         some = [pool for pool in hosts if self._first_node[pool] < self._first_node[pool + 1]]
         parts = [(pool, fits[self._first_node[pool] : self._first_node[pool + 1]]) for pool in some]
         return [pool for pool, fit in parts if np.count_nonzero(fit & pools[pool].admits(shape)) >= shape.nodes]

@@ -92,7 +92,7 @@ class _Side:
     @classmethod
     def of_running(cls, state: SchedulerState, now_s: float) -> "_Side":
         table, policy = state.running.table, state.policy
-        row = np.flatnonzero(~table["stopping"])
+        row = (~table["stopping"]).nonzero()[0]
         cell, chips = table["cell"][row], table["chips"][row]
         rate = state.learner.rates[cell, bins_of(state.running.attained_s(now_s)[row])]
         index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
@@ -104,7 +104,7 @@ class _Side:
     def of_waiting(cls, state: SchedulerState, now_s: float, price: float) -> "_Side":
         table, policy = state.roster.waiting.table, state.policy
         count = np.minimum(table["ready"], _room_in_quota(state))
-        row = np.flatnonzero(count > 0)
+        row = (count > 0).nonzero()[0]
         chips = table["chips"][row]
         rate = state.learner.rates[table["cell"][row], table["bin"][row]]
         age = age_factor(now_s - table["stop_s"][row], policy)
@@ -129,9 +129,12 @@ def _room_in_quota(state: SchedulerState) -> Ints:
 def _before(share: Ints, chips: Floats) -> Floats:
     """Return for each entry the chips of the entries of its share before it; entries come share by share."""
     total = np.cumsum(chips)
-    starts = np.flatnonzero(np.concatenate([[True], share[1:] != share[:-1]]))
-    base = np.repeat(total[starts] - chips[starts], np.diff(np.concatenate([starts, [len(share)]])))
-    return np.asarray(total - chips - base)
+    total -= chips
+    new = np.empty(len(share), dtype=np.int64)
+    new[0], new[1:] = 0, share[1:] != share[:-1]
+    starts = new.nonzero()[0]
+    base = np.concatenate([total[:1], total[starts]])
+    return np.asarray(total - base[np.cumsum(new)])
 
 
 def _split(

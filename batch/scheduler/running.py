@@ -98,7 +98,7 @@ class Running:
 
     def bundles(self, pool: int) -> tuple[Ints, Ints]:
         """Return (row, number of the node) of each bundle in `pool`."""
-        single = np.flatnonzero((self.table["pool"] == pool) & (self.table["node"] >= 0))
+        single = ((self.table["pool"] == pool) & (self.table["node"] >= 0)).nonzero()[0]
         places = [job.placement for job in self._gangs.values()]
         pairs = [(where.row, node) for where in places if where and where.pool == pool for node in where.nodes]
         gangs = np.array(pairs, dtype=np.int64).reshape(-1, 2)

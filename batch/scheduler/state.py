@@ -50,6 +50,7 @@ class SchedulerState:
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
+        self._pools_for: dict[int, list[int]] = {}
         self._kinds: Ints = np.zeros(0, dtype=np.int64)
 
     @property
@@ -95,6 +96,13 @@ class SchedulerState:
             self._hosts = np.concatenate([known, np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))])
         return self._hosts
 
+    def pools_for(self, profile: int) -> list[int]:
+        """Return the numbers of the pools that `hosts` names for a profile."""
+        pools = self._pools_for.get(profile)
+        if pools is None:
+            pools = self._pools_for[profile] = self.hosts[profile].nonzero()[0].tolist()
+        return pools
+
     @property
     def kinds(self) -> Ints:
         """Return the kind of chip of each profile."""
@@ -118,7 +126,7 @@ class SchedulerState:
         number = self.pool_numbers.setdefault(name, len(self.pools))
         if number == len(self.pools):
             self.pools.append(PoolNodes(name))
-            self._hosts = np.zeros((0, 0), dtype=np.bool_)
+            self._forget_hosts()
         return self.pools[number]
 
     def _measure(self) -> None:
@@ -126,7 +134,11 @@ class SchedulerState:
         gpus = sum(int(pool.gpus.sum()) for pool in open_pools)
         cpus = sum(int(pool.cpus.sum()) for pool in open_pools)
         self.shares.set_capacity(np.array([gpus, cpus], dtype=np.float64))
+        self._forget_hosts()
+
+    def _forget_hosts(self) -> None:
         self._hosts = np.zeros((0, 0), dtype=np.bool_)
+        self._pools_for.clear()
 
     def _job_submitted(self, event: events.JobSubmitted) -> None:
         self._know_team(event.spec.team)
@@ -219,10 +231,10 @@ class SchedulerState:
             self.running.table.put(job.placement.row, "start_s", self.clock_s)
 
     def _job_checkpointed(self, event: events.JobCheckpointed) -> None:
-        job = self.roster.find(event.uid)
-        if job.placement is not None:
-            job.placement.saved_s = event.saved_s
-            self.running.table.put(job.placement.row, "saved_s", event.saved_s)
+        placement = self.roster.find(event.uid).placement
+        if placement is not None:
+            placement.saved_s = event.saved_s
+            self.running.table.put(placement.row, "saved_s", event.saved_s)
 
     def _job_stopping(self, event: events.JobStopping) -> None:
         job = self.roster.find(event.uid)
