@@ -9,6 +9,8 @@ from batch.scheduler.ranking import Ranking
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
+_DISPLACED = [(one.rank, other.rank) for one in Tier for other in Tier if always_preempts(one, other)]
+
 
 def fill(chips: Floats, count: Ints, room: float) -> Ints:
     """Return how many jobs of each entry fit into `room` chips, in order, passing over what is too big."""
@@ -38,9 +40,9 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     table = state.running.table
     young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
     waits = np.bincount(ranking.tier[~ranking.running], minlength=len(Tier)) > 0
-    for tier in Tier:
-        if any(waits[other.rank] and always_preempts(other, tier) for other in Tier):
-            young &= table["tier"] != tier.rank
+    for displacing, displaced in _DISPLACED:
+        if waits[displacing]:
+            young &= table["tier"] != displaced
     fixed = table["fixed"] | young
     left = ranking.count.copy()
     left[ranking.running] *= ~fixed[ranking.row[ranking.running]]

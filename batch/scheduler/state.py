@@ -13,7 +13,7 @@ import numpy as np
 
 from batch import events
 from batch.model import Cause
-from batch.scheduler.arrays import Bools, Ints
+from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
@@ -85,6 +85,13 @@ class SchedulerState:
         if event.time_s > self.clock_s:
             self.advance(event.time_s)
         _HANDLERS[type(event)](self, event)
+
+    def apply_checkpoints(self, time_s: float, uids: Ints, saved_s: Floats) -> None:
+        """Take in one JobCheckpointed for each of `uids`, all with places, at once: the same state, sooner."""
+        self.advance(time_s)
+        column = self.running.table["uid"]
+        order = np.argsort(column)
+        self.running.table["saved_s"][order[np.searchsorted(column, uids, sorter=order)]] = saved_s
 
     @property
     def hosts(self) -> Bools:
@@ -233,7 +240,6 @@ class SchedulerState:
     def _job_checkpointed(self, event: events.JobCheckpointed) -> None:
         placement = self.roster.find(event.uid).placement
         if placement is not None:
-            placement.saved_s = event.saved_s
             self.running.table.put(placement.row, "saved_s", event.saved_s)
 
     def _job_stopping(self, event: events.JobStopping) -> None:
