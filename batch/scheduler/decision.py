@@ -262,11 +262,11 @@ class Decision:
         gangs = [job for job, where in self.blocked if where == pool][:most]
         waiting = self.state.roster.waiting
         known = {job.uid for job, _ in self.blocked} | self.draft.started
-        for entry in np.flatnonzero(~self.ranking.running & (self.ranking.chips > 1)).tolist():
+        entries = (~self.ranking.running & (self.ranking.chips > 1)).nonzero()[0]
+        rows = self.ranking.row[entries]
+        for row in rows[self.state.hosts[waiting.table["profile"][rows], pool]].tolist():
             if len(gangs) >= most:
                 break
-            bucket = waiting.rows[int(self.ranking.row[entry])]
-            if self.state.hosts[bucket.key.profile, pool]:
-                first = next((uid for uid in bucket.uids() if uid not in known), None)
-                gangs += [] if first is None else [self.state.roster.find(first)]
+            first = next((uid for uid in waiting.rows[row].uids() if uid not in known), None)
+            gangs += [] if first is None else [self.state.roster.find(first)]
         return gangs
