@@ -9,11 +9,13 @@ from batch.scheduler.ranking import Ranking
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
+_DISPLACED = [(one.rank, other.rank) for one in Tier for other in Tier if always_preempts(one, other)]
+
 
 def fill(chips: Floats, count: Ints, room: float) -> Ints:
     """Return how many jobs of each entry fit into `room` chips, in order, passing over what is too big."""
     taken = np.zeros(len(chips), dtype=np.int64)
-    at = np.flatnonzero(chips <= room)
+    at = (chips <= room).nonzero()[0]
     while len(at):
         sums = np.cumsum(chips[at] * count[at])
         whole = int(np.searchsorted(sums, room, side="right"))
@@ -37,27 +39,26 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     """
     table = state.running.table
     young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
-    waiting = set(ranking.tier[~ranking.running].tolist())
-    for tier in Tier:
-        if any(other.rank in waiting and always_preempts(other, tier) for other in Tier):
-            young &= table["tier"] != tier.rank
+    waits = np.bincount(ranking.tier[~ranking.running], minlength=len(Tier)) > 0
+    for displacing, displaced in _DISPLACED:
+        if waits[displacing]:
+            young &= table["tier"] != displaced
     fixed = table["fixed"] | young
-    stays = np.zeros(len(ranking.row), dtype=np.bool_)
-    stays[ranking.running] = fixed[ranking.row[ranking.running]]
-    taken = np.zeros(len(ranking.row), dtype=np.int64)
-    left = np.where(stays, 0, ranking.count)
+    left = ranking.count.copy()
+    left[ranking.running] *= ~fixed[ranking.row[ranking.running]]
+    taken = np.zeros(len(left), dtype=np.int64)
     rooms = _rooms(state, fixed, now_s)
-    where, profile = _places(state, ranking)
+    where, allowed = _places(state, ranking)
     for pool, kind in _domains(state):
-        hosts = state.hosts[:, pool] & (state.kinds == kind)
-        mine = np.where(ranking.running, where == pool * NUM_KINDS + kind, hosts[profile])
-        members = np.flatnonzero(mine & (left > 0))
-        got = fill(ranking.chips[members], left[members], rooms[pool, kind])
+        members = allowed[pool * NUM_KINDS + kind][where].nonzero()[0]
+        members = members[left[members] > 0]
+        got = fill(ranking.chips[members], left[members], float(rooms[pool, kind]))
         taken[members] += got
         left[members] -= got
     keeps = fixed
     keeps[ranking.row[ranking.running & (taken > 0)]] = True
-    return keeps, np.where(ranking.running, 0, taken)
+    taken[ranking.running] = 0
+    return keeps, taken
 
 
 def _domains(state: SchedulerState) -> list[tuple[int, int]]:
@@ -76,16 +77,20 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     return sorted(domains, key=lambda domain: (fullness(domain), domain))
 
 
-def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Ints]:
-    """Return for each entry the domain in which it runs (pool * kinds + kind), and the profile if it waits."""
+def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Bools]:
+    """Return for each entry where it may be, as a column of the second result, which says so: [domains, columns].
+
+    The columns are the domains (pool * kinds + kind), for what runs there, then the profiles, for what waits.
+    """
     running, waiting = state.running.table, state.roster.waiting.table
-    where = np.full(len(ranking.row), -1, dtype=np.int64)
-    profile = np.zeros(len(ranking.row), dtype=np.int64)
-    runs, waits = np.flatnonzero(ranking.running), np.flatnonzero(~ranking.running)
-    of_runs = ranking.row[runs]
-    where[runs] = running["pool"][of_runs] * NUM_KINDS + running["kind"][of_runs]
-    profile[waits] = waiting["profile"][ranking.row[waits]]
-    return where, profile
+    num = len(state.pools) * NUM_KINDS
+    where = np.empty(len(ranking.row), dtype=np.int64)
+    of_runs, of_waits = ranking.row[ranking.running], ranking.row[~ranking.running]
+    where[ranking.running] = (running["pool"] * NUM_KINDS + running["kind"])[of_runs]
+    where[~ranking.running] = num + waiting["profile"][of_waits]
+    hosts, kinds = state.hosts.T, state.kinds
+    of_profiles = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1).reshape(num, -1)
+    return where, np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
 
 
 def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:

@@ -28,6 +28,9 @@ from batch.scheduler.state import SchedulerState
 _MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
+_DISPLACES = {tier: any(always_preempts(tier, other) for other in Tier) for tier in Tier}
+_NOWHERE = np.zeros(0, dtype=np.int64)
+
 
 def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> list[Action]:
     """Return what to do at `now_s` (epoch seconds). Deterministic.
@@ -56,6 +59,8 @@ class Decision:
         self._keeps, self.wanted = allot(state, self.ranking, self._now_s)
         self.forecast = Forecast(self.draft)
         self.blocked: list[tuple[JobRecord, int]] = []
+        self._homeless: set[int] = set()
+        self._waits: tuple[Ints, Ints, Ints] | None = None
         self._preemptor: Preemptor | None = None
         self._tokens = state.shares.tokens.copy()
         self._start_claimants()
@@ -82,7 +87,7 @@ class Decision:
         find, rows = self.state.roster.find, self.state.roster.waiting.rows
         heads: dict[int, Iterator[int]] = {}
         left: set[int] = set()
-        for entry in np.flatnonzero(self.wanted).tolist():
+        for entry in self.wanted.nonzero()[0].tolist():
             row = int(self.ranking.row[entry])
             if row in left:
                 continue
@@ -102,10 +107,11 @@ class Decision:
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
             return True
-        if job.profile.chips == 1 or not self.draft.anything_free(job.profile):
+        if job.profile.chips == 1 or job.profile.number in self._homeless:
             return False
-        pool, nodes = self._target(job)
+        pool, nodes = self._target(job) if self.draft.anything_free(job.profile) else (-1, _NOWHERE)
         if pool < 0:
+            self._homeless.add(job.profile.number)  # what is free only shrinks
             return False
         self.blocked.append((job, pool))
         return self.draft.hold(job.profile, pool, nodes)
@@ -113,8 +119,6 @@ class Decision:
     def _jobs(self, entry: int, count: int) -> Iterator[JobRecord]:
         """Yield at most `count` jobs of the entry's bucket that this decision has not started, the first first."""
         find, bucket = self.state.roster.find, self.state.roster.waiting.rows[int(self.ranking.row[entry])]
-        if not self.draft.could_fit(bucket.key.profile):
-            return
         for uid in bucket.uids():
             if count == 0:
                 return
@@ -129,22 +133,28 @@ class Decision:
         rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
         patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
         patient = waited_s >= patience and self._tokens[job.share] >= 1.0
-        if not patient and not any(always_preempts(job.tier, tier) for tier in Tier):
+        if not patient and not _DISPLACES[job.tier]:
             return None
         self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
         late = waited_s >= patience + policy.checkpoint_wait_s
-        return self._preemptor.choose(job, value, patient=patient, long_waited=late)
+        eviction = self._preemptor.choose(job, value, patient=patient, long_waited=late)
+        if eviction is None and patient and job.profile.chips > 1:
+            return self._preemptor.move(job, long_waited=late)
+        return eviction
 
     def _preempt(self, job: JobRecord, eviction: Eviction, *, priced: bool) -> None:
         assert self._preemptor is not None
+        moves = bool(eviction.destinations)
         for row in eviction.rows:
             victim = self.state.running.records[row]
-            always = always_preempts(job.tier, victim.tier)
-            reason = "tier" if always else "entitlement" if priced else "order"
+            always = always_preempts(job.tier, victim.tier) and not moves
+            reason = "packing" if moves else "tier" if always else "entitlement" if priced else "order"
             unsaved_s = float(self._preemptor.unsaved_s[row])
             bill = bill_chip_s(victim.profile.chips, unsaved_s, self.state.policy)
             self.draft.actions.append(Preempt(victim.uid, job.uid, reason, bill))
             self._tokens[job.share] -= not always
+        for row, nodes in zip(eviction.rows, eviction.destinations, strict=moves):
+            self.draft.hold(self.state.running.records[row].profile, eviction.pool, nodes)
         self.draft.hold(job.profile, eviction.pool, eviction.nodes)
         self.blocked.append((job, eviction.pool))
 
@@ -155,9 +165,8 @@ class Decision:
         the pool with the most free.
         """
         shape = job.profile.shape
-        nowhere = (-1, np.zeros(0, dtype=np.int64))
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
-        hosts = np.flatnonzero(self.state.hosts[job.profile.number]).tolist()
+        hosts = self.state.pools_for(job.profile.number)
         if len(hosts) == 1:
             possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
             if len(possible) == shape.nodes:
@@ -165,26 +174,37 @@ class Decision:
         taken = {pool for _, pool in self.blocked}
         most, pool = max(((int(free[pool].sum()), pool) for pool in hosts if pool not in taken), default=(0, -1))
         if most <= 0:
-            return nowhere
+            return -1, _NOWHERE
         _, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN)
-        return (pool, nodes) if len(nodes) else nowhere
+        return (pool, nodes) if len(nodes) else (-1, _NOWHERE)
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
-        for entry in self._fitting(self.draft.free_gpus, self.draft.free_cpus).tolist():
+        for entry in self._possible(self._fitting(self.draft.free_gpus, self.draft.free_cpus)):
             for job in self._jobs(entry, int(self.ranking.count[entry])):
                 if job.stop_s >= self._now_s and job.attained_s > 0:
                     continue  # it was stopped just now, for somebody
                 if not self.draft.start(job):
                     break
 
+    def _possible(self, entries: Ints) -> Iterator[int]:
+        """Yield those of `entries` of whose profile no job has been found not to fit by then."""
+        profiles = self.state.roster.waiting.table["profile"][self.ranking.row[entries]]
+        may_fit = np.array([self.draft.could_fit(profile) for profile in range(len(self.state.roster.profiles))])
+        entries, profiles = entries[may_fit[profiles]], profiles[may_fit[profiles]]
+        for entry, profile in zip(entries.tolist(), profiles.tolist(), strict=True):
+            if self.draft.could_fit(profile):
+                yield entry
+
     def _fitting(self, gpus: Sequence[Ints], cpus: Sequence[Ints]) -> Ints:
         """Return the entries of waiting jobs of which one bundle fits on some node with so much free."""
         most = np.array([max((int(free.max(initial=0)) for free in kind), default=0) for kind in (gpus, cpus)])
-        waiting = np.flatnonzero(~self.ranking.running)
-        table = self.state.roster.waiting.table
-        rows = self.ranking.row[waiting]
-        return np.asarray(waiting[table["bundle"][rows] <= most[table["kind"][rows]]])
+        if self._waits is None:
+            table, waiting = self.state.roster.waiting.table, (~self.ranking.running).nonzero()[0]
+            rows = self.ranking.row[waiting]
+            self._waits = waiting, table["bundle"][rows], table["kind"][rows]
+        waiting, bundle, kinds = self._waits
+        return np.asarray(waiting[bundle <= most[kinds]])
 
     def _backfill_behind(self) -> None:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
@@ -199,7 +219,7 @@ class Decision:
             if not brief or not len(nodes):
                 continue
             self.draft.unhold(pool, nodes)
-            for entry in brief:
+            for entry in self._possible(np.array(brief)):
                 for other in self._jobs(entry, int(self.ranking.count[entry])):
                     if other.uid == job.uid or not self.draft.start(other):
                         break
@@ -242,11 +262,11 @@ class Decision:
         gangs = [job for job, where in self.blocked if where == pool][:most]
         waiting = self.state.roster.waiting
         known = {job.uid for job, _ in self.blocked} | self.draft.started
-        for entry in np.flatnonzero(~self.ranking.running & (self.ranking.chips > 1)).tolist():
+        entries = (~self.ranking.running & (self.ranking.chips > 1)).nonzero()[0]
+        rows = self.ranking.row[entries]
+        for row in rows[self.state.hosts[waiting.table["profile"][rows], pool]].tolist():
             if len(gangs) >= most:
                 break
-            bucket = waiting.rows[int(self.ranking.row[entry])]
-            if self.state.hosts[bucket.key.profile, pool]:
-                first = next((uid for uid in bucket.uids() if uid not in known), None)
-                gangs += [] if first is None else [self.state.roster.find(first)]
+            first = next((uid for uid in waiting.rows[row].uids() if uid not in known), None)
+            gangs += [] if first is None else [self.state.roster.find(first)]
         return gangs

@@ -68,7 +68,7 @@ class Draft:
         profile = job.profile
         if profile.number in self._failed or self.refused(job) is not None:
             return False
-        for pool in np.flatnonzero(self.state.hosts[profile.number]).tolist():
+        for pool in self.state.pools_for(profile.number):
             most_gpus, most_cpus = self._most_free[pool]
             if profile.shape.gpus > most_gpus or profile.shape.cpus > most_cpus:
                 continue
@@ -107,7 +107,7 @@ class Draft:
 
     def anything_free(self, profile: Profile) -> bool:
         """Say whether any pool that could hold the profile has any chip of its kind free."""
-        hosts = np.flatnonzero(self.state.hosts[profile.number]).tolist()
+        hosts = self.state.pools_for(profile.number)
         return any(self._most_free[pool][profile.kind] > 0 for pool in hosts)
 
     def unhold(self, pool: int, nodes: Ints) -> None:

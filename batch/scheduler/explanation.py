@@ -123,7 +123,7 @@ def _expected_start(decision: Decision, job: JobRecord, ahead_chips: float) -> t
         nodes_s, _ = decision.forecast.gang_start(job.profile, pool, quantile, held=True)
         return max(nodes_s, _turnover_s(decision, pool, quantile, chips))
 
-    pools = np.flatnonzero(state.hosts[job.profile.number]).tolist()
+    pools = state.pools_for(job.profile.number)
     first_s, pool = min(((start_s(pool, MEDIAN), pool) for pool in pools), default=(np.inf, -1))
     if not np.isfinite(first_s):
         return None

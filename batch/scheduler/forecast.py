@@ -1,9 +1,11 @@
 """When room will be there: from what is learned of how long jobs run, and their time limits."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from batch.model import Shape
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.arrays import Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import Profile
 from batch.scheduler.learner import bins_of
@@ -21,6 +23,20 @@ def remaining_s(state: SchedulerState, now_s: float, quantile: float) -> Floats:
     return np.asarray(np.where(table["stopping"], 0.0, limited))
 
 
+@dataclass(frozen=True, slots=True)
+class _Timeline:
+    """The bundles of a pool, node by node (`starts` of each), in the order in which they end.
+
+    `on` is the node of each bundle, `ends_s` in how many seconds it ends, `gpus` and `cpus` what is free by then.
+    """
+
+    on: Ints
+    ends_s: Floats
+    starts: Ints
+    gpus: Ints
+    cpus: Ints
+
+
 class Forecast:
     """Expected starts within one decision, if what runs now ends as it should and nobody else takes the room."""
 
@@ -28,6 +44,7 @@ class Forecast:
         self._draft = draft
         self._state = draft.state
         self._remaining: dict[float, Floats] = {}
+        self._timelines: dict[tuple[int, float], _Timeline] = {}
 
     def remaining_s(self, quantile: float) -> Floats:
         """Return `remaining_s` of the running rows, computed once."""
@@ -45,18 +62,26 @@ class Forecast:
         if held:
             gpus, cpus = gpus + draft.held_gpus[pool], cpus + draft.held_cpus[pool]
         ready = np.where((gpus >= shape.gpus) & (cpus >= shape.cpus), 0.0, np.inf)
-        rows, on = self._state.running.bundles(pool)
-        if len(rows):
-            ends = self.remaining_s(quantile)[rows]
-            order = np.lexsort((ends, on))
-            rows, on, ends = rows[order], on[order], ends[order]
-            starts = np.flatnonzero(np.concatenate([[True], on[1:] != on[:-1]]))
-            freed_gpus = _sums_by_node(self._state.running.table["bundle_gpus"][rows], starts) + gpus[on]
-            freed_cpus = _sums_by_node(self._state.running.table["bundle_cpus"][rows], starts) + cpus[on]
-            when = np.where((freed_gpus >= shape.gpus) & (freed_cpus >= shape.cpus), ends, np.inf)
-            busy = on[starts]
-            ready[busy] = np.minimum(ready[busy], np.minimum.reduceat(when, starts))
+        line = self._timeline(pool, quantile)
+        if len(line.starts):
+            freed_gpus, freed_cpus = line.gpus + gpus[line.on], line.cpus + cpus[line.on]
+            when = np.where((freed_gpus >= shape.gpus) & (freed_cpus >= shape.cpus), line.ends_s, np.inf)
+            busy = line.on[line.starts]
+            ready[busy] = np.minimum(ready[busy], np.minimum.reduceat(when, line.starts))
         return np.asarray(np.where(nodes.admits(shape), ready, np.inf))
+
+    def _timeline(self, pool: int, quantile: float) -> "_Timeline":
+        if (pool, quantile) not in self._timelines:
+            table = self._state.running.table
+            rows, on = self._state.running.bundles(pool)
+            ends_s = self.remaining_s(quantile)[rows]
+            order = np.lexsort((ends_s, on))
+            rows, on, ends_s = rows[order], on[order], ends_s[order]
+            starts = np.flatnonzero(np.concatenate([[True], on[1:] != on[:-1]])) if len(on) else rows
+            gpus = _sums_by_node(table["bundle_gpus"][rows], starts)
+            cpus = _sums_by_node(table["bundle_cpus"][rows], starts)
+            self._timelines[pool, quantile] = _Timeline(on, ends_s, starts, gpus, cpus)
+        return self._timelines[pool, quantile]
 
     def gang_start(self, profile: Profile, pool: int, quantile: float, *, held: bool = False) -> tuple[float, Ints]:
         """Return in how many seconds a gang can start in `pool`, and on which nodes; infinite if it never can."""
@@ -74,8 +99,7 @@ class Forecast:
     def earliest(self, profile: Profile, quantile: float) -> tuple[float, int, Ints]:
         """Return (seconds, pool, nodes) of the pool where the gang can start first; pool -1 if none ever could."""
         best: tuple[float, int, Ints] = (float("inf"), -1, np.zeros(0, dtype=np.int64))
-        hosts: Bools = self._state.hosts[profile.number]
-        for pool in np.flatnonzero(hosts).tolist():
+        for pool in self._state.pools_for(profile.number):
             start_s, nodes = self.gang_start(profile, pool, quantile)
             if start_s < best[0]:
                 best = (start_s, pool, nodes)

@@ -28,7 +28,6 @@ class Placement:
     nodes: tuple[int, ...]
     start_s: float
     row: int
-    saved_s: float | None = None
     stopping: bool = False
     unknown: bool = False
 
@@ -37,7 +36,7 @@ class Placement:
 class JobRecord:
     """One job that is not just an untouched member of a sweep.
 
-    `since_s` is when it was submitted (its age survives preemption), X
+    `since_s` is when it was submitted (its age survives preemption), `stop_s` since when it waits.
     """
 
     uid: int

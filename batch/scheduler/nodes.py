@@ -94,7 +94,7 @@ class PoolNodes:
         the cheapest instead. With `shape.same`, all from the group that wins by the same measure.
         """
         fits = (free_gpus >= shape.gpus) & (free_cpus >= shape.cpus) & self.admits(shape)
-        candidates = np.flatnonzero(fits)
+        candidates = fits.nonzero()[0]
         if len(candidates) < shape.nodes:
             return None
         if len(candidates) > 1:

@@ -6,6 +6,7 @@ where unfairness is half the L1 distance between the teams' shares and their wei
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from math import inf, isfinite
 
 import numpy as np
@@ -14,6 +15,16 @@ from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats
 
 HOUR_S = 3600.0
+
+
+class Victims(StrEnum):
+    """By what victims are chosen among those worth less: what stopping them loses, or how briefly they have run.
+
+    The second is what queues without checkpoints do; it is here to be compared with.
+    """
+
+    BILL = "bill"
+    YOUNGEST = "youngest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,7 @@ class PolicyConfig:
     only what has a checkpoint younger than `checkpoint_age_s`. `save_s` and `restart_s` are what stopping and starting
     again cost. `assumed_checkpoint_age_s` is the age charged while nobody of a class reports checkpoints.
     `preemptions_per_h` and `preemption_burst` bound how often one team may preempt (a token bucket).
+    `victims`: by what they are chosen.
     `claim_s`: how long room made by preemption is kept for whom it was made, after the last victim has left.
 
     Reservations. Blocked gangs hold room; `reservations_per_pool` of them get an expected start.
@@ -93,6 +105,7 @@ class PolicyConfig:
     assumed_checkpoint_age_s: float = 300.0
     preemptions_per_h: float = 120.0
     preemption_burst: float = 60.0
+    victims: Victims = Victims.BILL
     claim_s: float = 120.0
     reservations_per_pool: int = 1
 
@@ -100,7 +113,7 @@ class PolicyConfig:
         """Raise ValueError for a value that cannot be meant."""
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            if not (isfinite(value) and value >= 0):
+            if name != "victims" and not (isfinite(value) and value >= 0):
                 raise ValueError(f"PolicyConfig.{name} = {value}: must be finite and at least 0")
         for name in ("deadline_margin", "theta_min_chip_h", "tick_s", "rebuild_s", "credit_half_life_s"):
             if getattr(self, name) == 0:

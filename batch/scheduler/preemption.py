@@ -1,6 +1,9 @@
-"""Whom to stop for whom: the least valuable and cheapest, by node, and never without need."""
+"""Whom to stop for whom: the least valuable and cheapest, by node, and never without need.
 
-from dataclasses import dataclass
+Small jobs that lie in the way of a gang, while enough is free elsewhere, are stopped to go on there.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,18 +11,22 @@ from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord
-from batch.scheduler.policy import always_preempts
+from batch.scheduler.policy import Victims, always_preempts
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.state import SchedulerState
 
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """Stopping the jobs of running rows `rows` makes room on `nodes` of `pool`."""
+    """Stopping the jobs of running rows `rows` makes room on `nodes` of `pool`.
+
+    If they only move, `destinations` has the nodes on which each of them can go on.
+    """
 
     pool: int
     nodes: Ints
     rows: tuple[int, ...]
+    destinations: tuple[Ints, ...] = ()
 
 
 def unsaved_s(state: SchedulerState, now_s: float) -> Floats:
@@ -50,6 +57,7 @@ class Preemptor:
         self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
         self._tier = table["tier"].copy()
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
+        self._dearness = self._value
         self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
         self._always = {
             (waiting, running): self._loose & (self._tier == running.rank)
@@ -57,7 +65,14 @@ class Preemptor:
             for running in Tier
             if always_preempts(waiting, running)
         }
+        self._movable = ~table["stopping"] & ~table["fixed"] & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
+        if state.policy.victims is Victims.YOUNGEST:
+            self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
         self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
+        self._stuck: set[tuple[int, bool]] = set()
+        self._first_node = np.cumsum([0, *(len(pool.names) for pool in state.pools)])
+        self._bundles = state.running.all_bundles(self._first_node)
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -67,22 +82,70 @@ class Preemptor:
         """
         # Later jobs of the same profile are worth less and find fewer victims left.
         key = (job.profile.number, job.tier, patient, long_waited)
-        if key in self._hopeless:
+        if key in self._hopeless or (*key[:3], True) in self._hopeless:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
         pools = self._state.running.table["pool"][rows]
-        for pool in np.flatnonzero(self._state.hosts[job.profile.number]).tolist():
+        for pool in self._hopeful(job, rows) if len(rows) else ():
             here = rows[pools == pool]
             eviction = self._by_node(job, pool, here) if len(here) else None
             if eviction is not None:
-                gone = list(eviction.rows)
-                self._grown_up[gone] = False
-                for mask in self._always.values():
-                    mask[gone] = False
+                self._take(eviction)
                 return eviction
         if not job.preempted_by:
             self._hopeless.add(key)
         return None
+
+    def move(self, job: JobRecord, *, long_waited: bool) -> Eviction | None:
+        """Return whom to move to other nodes so that `job` can start; None if that does not make room.
+
+        Whoever has a right to the chips keeps it: enough is free for all, but lies in pieces on many nodes. Only jobs
+        on one node move, of which less than one bundle of `job`, and which fit into what is free on other nodes.
+        """
+        number = job.profile.number
+        if (number, long_waited) in self._stuck or (number, True) in self._stuck:
+            return None
+        shape, table = job.profile.shape, self._state.running.table
+        ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus)
+        if not long_waited:
+            ok &= ~self._stale
+        rows = self._not_preemptors(job, ok.nonzero()[0])
+        rows = rows[np.argsort(self._bills[rows], kind="stable")]
+        pools = table["pool"][rows]
+        for pool in self._hopeful(job, rows) if len(rows) else ():
+            here = rows[pools == pool]
+            eviction = self._by_node(job, pool, here) if len(here) else None
+            destinations = None if eviction is None else self._destinations(eviction)
+            if eviction is not None and destinations is not None:
+                self._take(eviction)
+                return replace(eviction, destinations=destinations)
+        if not job.preempted_by:
+            self._stuck.add((number, long_waited))
+        return None
+
+    def _destinations(self, eviction: Eviction) -> tuple[Ints, ...] | None:
+        """Return for each of the evicted where it fits instead, the largest placed first; None unless all fit."""
+        running, nodes = self._state.running, self._state.pools[eviction.pool]
+        gpus, cpus = self._draft.free_gpus[eviction.pool].copy(), self._draft.free_cpus[eviction.pool].copy()
+        gpus[eviction.nodes] = cpus[eviction.nodes] = 0
+        found: dict[int, Ints] = {}
+        for row in sorted(eviction.rows, key=lambda row: -float(running.table["chips"][row])):
+            shape = running.records[row].profile.shape
+            where = nodes.find(shape, gpus, cpus)
+            if where is None:
+                return None
+            gpus[where] -= shape.gpus
+            cpus[where] -= shape.cpus
+            found[row] = where
+        return tuple(found[row] for row in eviction.rows)
+
+    def _take(self, eviction: Eviction) -> None:
+        """Let nobody else have the victims."""
+        gone = list(eviction.rows)
+        self._grown_up[gone] = False
+        self._movable[gone] = False
+        for mask in self._always.values():
+            mask[gone] = False
 
     def _suitable(self, job: JobRecord, value: float, long_waited: bool) -> Ints:
         """Return running rows that may be stopped for the job, in the order in which they should be."""
@@ -92,11 +155,15 @@ class Preemptor:
         for (waiting, _), always in self._always.items():
             if waiting is job.tier:
                 ok |= always
-        rows = np.flatnonzero(ok)
-        if job.preempted_by:
-            uids = self._state.running.table["uid"][rows].tolist()
-            rows = rows[np.array([uid not in job.preempted_by for uid in uids], dtype=np.bool_)]
-        return np.asarray(rows[np.lexsort((self._value[rows], self._stale[rows], -self._tier[rows]))])
+        rows = self._not_preemptors(job, ok.nonzero()[0])
+        return np.asarray(rows[np.lexsort((self._dearness[rows], self._stale[rows], -self._tier[rows]))])
+
+    def _not_preemptors(self, job: JobRecord, rows: Ints) -> Ints:
+        """Return `rows` without those for whom `job` was stopped before."""
+        if not job.preempted_by:
+            return rows
+        uids = self._state.running.table["uid"][rows].tolist()
+        return rows[np.array([uid not in job.preempted_by for uid in uids], dtype=np.bool_)]
 
     def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
         """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""
@@ -104,7 +171,6 @@ class Preemptor:
         gpus, cpus = self._draft.free_gpus[pool].copy(), self._draft.free_cpus[pool].copy()
         short = nodes.admits(shape) & ((gpus < shape.gpus) | (cpus < shape.cpus))
         missing = int(short.sum())
-        bills = running.table["chips"] * (self.unsaved_s + self._state.policy.save_s + self._state.policy.restart_s)
         cost = np.zeros(len(nodes.names))
         useful: dict[int, list[int]] = {}
         for row in rows.tolist():
@@ -117,7 +183,7 @@ class Preemptor:
                     continue
                 gpus[node] += victim.profile.shape.gpus
                 cpus[node] += victim.profile.shape.cpus
-                cost[node] += bills[row]
+                cost[node] += self._bills[row]
                 useful.setdefault(node, []).append(row)
                 if gpus[node] >= shape.gpus and cpus[node] >= shape.cpus:
                     short[node] = False
@@ -128,6 +194,23 @@ class Preemptor:
         chosen = {row for node in found.tolist() for row in useful.get(node, ())}
         needed = self._needed(job, pool, found, [row for row in rows.tolist() if row in chosen])
         return Eviction(pool, found, needed)
+
+    def _hopeful(self, job: JobRecord, rows: Ints) -> list[int]:
+        """Return the pools in which enough nodes would have room if all of `rows` stopped, topology aside."""
+        shape, table, pools = job.profile.shape, self._state.running.table, self._state.pools
+        of, on = self._bundles
+        stops = np.zeros(table.count, dtype=np.bool_)
+        stops[rows] = True
+        stopped = stops[of]
+        of, on = of[stopped], on[stopped]
+        total = self._first_node[-1]
+        gpus = np.concatenate(self._draft.free_gpus) + np.bincount(on, table["bundle_gpus"][of], total)
+        cpus = np.concatenate(self._draft.free_cpus) + np.bincount(on, table["bundle_cpus"][of], total)
+        fits = (gpus >= shape.gpus) & (cpus >= shape.cpus)
+        hosts = self._state.pools_for(job.profile.number)
+        some = [pool for pool in hosts if self._first_node[pool] < self._first_node[pool + 1]]
+        parts = [(pool, fits[self._first_node[pool] : self._first_node[pool + 1]]) for pool in some]
+        return [pool for pool, fit in parts if np.count_nonzero(fit & pools[pool].admits(shape)) >= shape.nodes]
 
     def _needed(self, job: JobRecord, pool: int, found: Ints, chosen: list[int]) -> tuple[int, ...]:
         """Return `chosen` without those that the others make superfluous, the last first."""

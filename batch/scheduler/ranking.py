@@ -92,7 +92,7 @@ class _Side:
     @classmethod
     def of_running(cls, state: SchedulerState, now_s: float) -> "_Side":
         table, policy = state.running.table, state.policy
-        row = np.flatnonzero(~table["stopping"])
+        row = (~table["stopping"]).nonzero()[0]
         cell, chips = table["cell"][row], table["chips"][row]
         rate = state.learner.rates[cell, bins_of(state.running.attained_s(now_s)[row])]
         index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
@@ -104,7 +104,7 @@ class _Side:
     def of_waiting(cls, state: SchedulerState, now_s: float, price: float) -> "_Side":
         table, policy = state.roster.waiting.table, state.policy
         count = np.minimum(table["ready"], _room_in_quota(state))
-        row = np.flatnonzero(count > 0)
+        row = (count > 0).nonzero()[0]
         chips = table["chips"][row]
         rate = state.learner.rates[table["cell"][row], table["bin"][row]]
         age = age_factor(now_s - table["stop_s"][row], policy)
@@ -129,21 +129,25 @@ def _room_in_quota(state: SchedulerState) -> Ints:
 def _before(share: Ints, chips: Floats) -> Floats:
     """Return for each entry the chips of the entries of its share before it; entries come share by share."""
     total = np.cumsum(chips)
-    starts = np.flatnonzero(np.concatenate([[True], share[1:] != share[:-1]]))
-    base = np.repeat(total[starts] - chips[starts], np.diff(np.concatenate([starts, [len(share)]])))
-    return np.asarray(total - chips - base)
+    total -= chips
+    new = np.empty(len(share), dtype=np.int64)
+    new[0], new[1:] = 0, share[1:] != share[:-1]
+    starts = new.nonzero()[0]
+    base = np.concatenate([total[:1], total[starts]])
+    return np.asarray(total - base[np.cumsum(new)])
 
 
 def _split(
     order: Ints, chips: Floats, count: Ints, before: Floats, target: Floats
 ) -> tuple[Ints, Ints, Floats, Floats]:
     """Cut buckets at their team's target: each job below it has a price of its own, all jobs above it none."""
-    inside = np.clip(np.floor((target - before) / chips + 0.5 + 1e-9), 0, count).astype(np.int64)
+    below = np.floor((target - before) / chips + 0.5 + 1e-9)
+    inside = np.minimum(np.maximum(below, 0), count).astype(np.int64)
     pieces = np.where(count > 1, inside + (inside < count), 1)
     if pieces.sum() == len(pieces):
         return order, count, before, target
     source = np.repeat(np.arange(len(order)), pieces)
-    nth = np.arange(len(source)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    singles = nth < inside[source]
-    left = np.where(singles | (count[source] == 1), 1, count[source] - inside[source])
+    nth = np.arange(len(source)) - (np.cumsum(pieces) - pieces)[source]
+    inside, count = inside[source], count[source]
+    left = np.where((nth < inside) | (count == 1), 1, count - inside)
     return order[source], left, before[source] + nth * chips[source], target[source]

@@ -105,7 +105,7 @@ def _lack(draft: Draft, profile: Profile) -> Reason:
     state, shape, kind = draft.state, profile.shape, profile.kind
     free = 0
     fits_with_held = False
-    for pool in np.flatnonzero(state.hosts[profile.number]).tolist():
+    for pool in state.pools_for(profile.number):
         gpus, cpus = draft.free_gpus[pool], draft.free_cpus[pool]
         if state.pools[pool].find(shape, gpus, cpus) is not None:
             return Reason("next", CODES["next"], profile.chips, profile.chips, "chips")

@@ -98,11 +98,23 @@ class Running:
 
     def bundles(self, pool: int) -> tuple[Ints, Ints]:
         """Return (row, number of the node) of each bundle in `pool`."""
-        single = np.flatnonzero((self.table["pool"] == pool) & (self.table["node"] >= 0))
+        single = ((self.table["pool"] == pool) & (self.table["node"] >= 0)).nonzero()[0]
         places = [job.placement for job in self._gangs.values()]
         pairs = [(where.row, node) for where in places if where and where.pool == pool for node in where.nodes]
         gangs = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         return np.concatenate([single, gangs[:, 0]]), np.concatenate([self.table["node"][single], gangs[:, 1]])
+
+    def all_bundles(self, first_node: Ints) -> tuple[Ints, Ints]:
+        """Return (row, number of the node) of each bundle; `first_node` is what each pool's nodes count from."""
+        single = (self.table["node"] >= 0).nonzero()[0]
+        places = [job.placement for job in self._gangs.values() if job.placement is not None]
+        gangs = [where.row for where in places for _ in where.nodes]
+        nodes = [first_node[where.pool] + node for where in places for node in where.nodes]
+        on_single = self.table["node"][single] + first_node[self.table["pool"][single]]
+        return (
+            np.concatenate([single, np.array(gangs, dtype=np.int64)]),
+            np.concatenate([on_single, np.array(nodes, dtype=np.int64)]),
+        )
 
     def attained_s(self, now_s: float) -> Floats:
         """Return the run time of each job over all its attempts."""

@@ -94,6 +94,8 @@ class Shares:
             entitled = np.zeros(len(wanted))
             for kind in range(NUM_KINDS):
                 of = slice(kind, None, NUM_KINDS)
+                if not wanted[of].any():
+                    continue
                 entitled[of] = max_min(wanted[of], self.weight[of], self.capacity[kind])
             self._entitled = entitled
             self._stale = False
@@ -102,7 +104,7 @@ class Shares:
     @property
     def target(self) -> Floats:
         """Return what each share should hold now: its entitlement and its credit (paid back in an hour), by demand."""
-        return np.clip(self.entitled + self.credit / HOUR_S, 0.0, self.demand)
+        return np.asarray(np.minimum(np.maximum(self.entitled + self.credit / HOUR_S, 0.0), self.demand))
 
     @property
     def order(self) -> Ints:
@@ -154,7 +156,7 @@ class Shares:
         kept = 0.5 ** (policy.tick_s / policy.credit_half_life_s)
         limit = policy.credit_max * entitled * HOUR_S
         gained = (entitled - self.used) * policy.tick_s * (1 - kept**ticks) / (1 - kept)
-        credit = np.clip(self.credit * kept**ticks + gained, -limit, limit)
+        credit = np.minimum(np.maximum(self.credit * kept**ticks + gained, -limit), limit)
         self.credit = np.where(self.demand > 0, credit, 0.0)
         self.usage = decayed(self.usage, self.used, seconds, policy.share_decay_s or AWS_LEAST_DECAY_S)
         self._last_active_s = np.where(self.demand > 0, upto_s, self._last_active_s)

@@ -166,11 +166,15 @@ class _World:
         ran_s = self._now_s - self._run_start_s[rows]
         saved_s = self._now_s - self._physics.unsaved_s(ran_s)
         news = (ran_s >= every_s) & (saved_s > self._told_s[rows])
+        rows, saved_s = rows[news], saved_s[news]
+        self._told_s[rows] = saved_s
         now_s = self._at(self._now_s)
-        for row, saved in zip(rows[news].tolist(), saved_s[news].tolist(), strict=True):
+        if self._journal is None:
+            self._state.apply_checkpoints(now_s, rows, saved_s + self._epoch_s)
+            return
+        for row, saved in zip(rows.tolist(), saved_s.tolist(), strict=True):
             attempt = int(self._attempt[row])
             self._tell(events.JobCheckpointed(time_s=now_s, uid=row, attempt=attempt, saved_s=self._at(saved)))
-            self._told_s[row] = saved
 
     def _start(self, place: Place) -> None:
         row, trace, attempt = place.uid, self._trace, int(self._attempt[place.uid])

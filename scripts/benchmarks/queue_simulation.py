@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from batch.scheduler.policy import PolicyConfig
+from batch.scheduler.policy import PolicyConfig, Victims
 from batch.simulator import Cluster, PolicyName, Report, Trace, TraceFormat, read_trace, report_of, simulate
 from scripts.benchmarks.contest import Effort, Figure, Goal
 
@@ -62,6 +62,7 @@ UNFAIRNESS = _at_most("unfairness per contended hour, reference window", 0.08)
 UNFAIRNESS_ELSEWHERE = _at_most("unfairness ÷ SRTF's, worst of the other windows", 0.6)
 PREEMPTIONS = _at_most("preemptions ÷ LAS's, worst window", 0.45)
 LOST = _at_most("accelerator-hours lost ÷ LAS's, worst window", 0.3)
+LOST_BY_YOUNGEST = _at_most("accelerator-hours lost ÷ by choosing the youngest victims, worst window", 0.35)
 TEAM = _at_most("a team's completion ÷ its exact max-min value, worst", 1.15)
 P99 = _at_most("p99 completion ÷ EASY's, worst window", 1.0)
 BIG_GANGS = _at_most("total delay of gangs of 16 and more ÷ EASY's, worst window", 1.0)
@@ -70,8 +71,8 @@ UTILISATION_NODES = _at_least("utilisation ÷ offline bound, nodes of 8, referen
 SIMULATOR = _at_most("58,771 jobs simulated under the production policy", 30.0, "s")
 
 FIGURES: tuple[Figure, ...] = (
-    COMPLETION_MEAN, COMPLETION_WORST, UNFAIRNESS, UNFAIRNESS_ELSEWHERE, PREEMPTIONS, LOST, TEAM, P99, BIG_GANGS,
-    UTILISATION, UTILISATION_NODES, SIMULATOR,
+    COMPLETION_MEAN, COMPLETION_WORST, UNFAIRNESS, UNFAIRNESS_ELSEWHERE, PREEMPTIONS, LOST, LOST_BY_YOUNGEST, TEAM,
+    P99, BIG_GANGS, UTILISATION, UTILISATION_NODES, SIMULATOR,
 )  # fmt: skip
 
 
@@ -85,6 +86,7 @@ class WindowReports:
     las: Report
     easy: Report
     max_min: Report
+    youngest: Report
 
     @property
     def completion(self) -> float:
@@ -131,6 +133,7 @@ def window_reports(first: datetime) -> WindowReports:
         las=report(PolicyName.LAS),
         easy=report(PolicyName.EASY),
         max_min=report(PolicyName.DEFAULT, EXACT_MAX_MIN),
+        youngest=report(PolicyName.DEFAULT, PolicyConfig(victims=Victims.YOUNGEST)),
     )
 
 
@@ -153,6 +156,7 @@ def _figures(windows: Sequence[WindowReports]) -> dict[str, float]:
         UNFAIRNESS_ELSEWHERE.name: max(_hourly(w.ours) / _hourly(w.srtf) for w in others or windows),
         PREEMPTIONS.name: max(w.ours.preemptions / w.las.preemptions for w in windows),
         LOST.name: max(w.ours.lost_chip_h / w.las.lost_chip_h for w in windows),
+        LOST_BY_YOUNGEST.name: max(w.ours.lost_chip_h / w.youngest.lost_chip_h for w in windows),
         TEAM.name: max(w.team for w in windows),
         P99.name: max(w.ours.overall.p99_completion_h / w.easy.overall.p99_completion_h for w in windows),
         BIG_GANGS.name: max(w.big_gangs for w in windows),

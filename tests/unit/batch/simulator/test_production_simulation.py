@@ -31,6 +31,13 @@ def test_the_same_trace_gives_the_same_decisions(trace: Trace) -> None:
     assert first.first_start_s.tolist() == second.first_start_s.tolist()
 
 
+@settings(max_examples=5, deadline=None)
+@given(trace=traces())
+def test_writing_a_journal_changes_nothing(trace: Trace) -> None:
+    told = run_production(trace, Cluster.of("3x4"), Physics(), journal=[])
+    assert told.finish_s.tolist() == simulate(trace, Cluster.of("3x4")).finish_s.tolist()
+
+
 @settings(max_examples=8, deadline=None)
 @given(trace=traces(), until_s=st.integers(600, 4 * 3600), longer_s=st.integers(1, 7200))
 def test_no_decision_depends_on_how_long_jobs_will_run(trace: Trace, until_s: int, longer_s: int) -> None:
