@@ -1,6 +1,7 @@
 """The queue: submissions beside Slurm, decisions, recorded traces, commands, jobs, restarts, and kills (--chaos)."""
 
 from scripts.benchmarks.contest import Suite
+from scripts.benchmarks.queue_chaos import CHAOS
 from scripts.benchmarks.queue_commands import AGENT, COMMANDS, RESTART
 from scripts.benchmarks.queue_parts import DECISIONS, IN_THE_STORE, PHILLY
 from scripts.benchmarks.queue_submissions import SUBMISSIONS, SWEEPS
@@ -15,5 +16,6 @@ BENCH = Suite(
         "agent": AGENT,
         "restart": RESTART,
         "philly": PHILLY,
-    }
+    },
+    chaos={"kills": CHAOS},
 )
