@@ -84,7 +84,7 @@ class Bench:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A benchmark of several parts, each with rounds of its own, in one table. `chaos` parts run only when asked for."""
+    """A benchmark of several parts, each with rounds of its own, in one table; `chaos` runs when asked for."""
 
     parts: Mapping[str, Bench]
     chaos: Mapping[str, Bench] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from batch.client import Client
 from batch.errors import ControllerUnreachable
-from batch.events import JobEnded, JobSubmitted
+from batch.events import Event, JobEnded, JobSubmitted
 from batch.job_queue import Queue
 from batch.state_folder import Address, StateFolder, read_token
 from scripts.benchmarks.contest import Bench, Contest, Effort, Figure, Goal
@@ -140,7 +140,7 @@ def attack(home: StateFolder, kills: int, seed: int) -> Mapping[str, float]:
 
 def _victims(home: StateFolder, randomness: random.Random) -> dict[str, int]:
     record = home.record()
-    found = {"controller": record and record.pid, "agent": agent_pid(home)}
+    found = {"controller": record.pid if record else None, "agent": agent_pid(home)}
     wanted = randomness.choices((("controller",), ("agent",), ("controller", "agent")), (6, 3, 1))[0]
     return {name: pid for name in wanted if (pid := found[name]) is not None}
 
@@ -158,22 +158,11 @@ def _drain(home: StateFolder, uids: set[int]) -> None:
 
 def _counted(home: StateFolder, submitter: Submitter) -> dict[str, float]:
     """Compare the journal, and what the programs left, with what was acknowledged."""
-    made: Counter[int] = Counter()
-    names: Counter[str] = Counter()
-    ends: Counter[int] = Counter()
-    succeeded = set()
-    with Queue.open(str(home.database)) as queue:
-        after = 0
-        while page := queue.events(after, _PAGE):
-            after = page[-1][0]
-            for _, event in page:
-                if isinstance(event, JobSubmitted):
-                    made[event.uid] += 1
-                    names[event.spec.name] += 1
-                elif isinstance(event, JobEnded):
-                    ends[event.uid] += 1
-                    if event.state == "succeeded":
-                        succeeded.add(event.uid)
+    events = list(_journal(home))
+    made = Counter(event.uid for event in events if isinstance(event, JobSubmitted))
+    names = Counter(event.spec.name for event in events if isinstance(event, JobSubmitted))
+    ends = Counter(event.uid for event in events if isinstance(event, JobEnded))
+    succeeded = {event.uid for event in events if isinstance(event, JobEnded) and event.state == "succeeded"}
     acked = Counter(submitter.acked.values())
     twice_run = [uid for uid in submitter.runnable if _times_begun(home, uid) > 1]
     return {
@@ -182,6 +171,14 @@ def _counted(home: StateFolder, submitter: Submitter) -> dict[str, float]:
         _TWICE_OVER.name: float(sum(times > 1 for times in ends.values()) + len(twice_run)),
         _UNFINISHED.name: float(len(submitter.runnable - succeeded)),
     }
+
+
+def _journal(home: StateFolder) -> Iterator[Event]:
+    with Queue.open(str(home.database)) as queue:
+        after = 0
+        while page := queue.events(after, _PAGE):
+            yield from (event for _, event in page)
+            after = page[-1][0]
 
 
 def _times_begun(home: StateFolder, uid: int) -> int:

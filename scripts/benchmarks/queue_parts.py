@@ -60,7 +60,9 @@ def _philly(effort: Effort) -> Iterator[Contest]:
     yield Contest(ours=lambda: queue_simulation.philly(effort), left_out=left_out)
 
 
-DECISIONS = Bench(figures=(*_AT_LONG.values(), *_AT_LONGEST.values()), contest=_decisions, rounds=_ONCE, warmup_rounds=0)
+DECISIONS = Bench(
+    figures=(*_AT_LONG.values(), *_AT_LONGEST.values()), contest=_decisions, rounds=_ONCE, warmup_rounds=0
+)
 IN_THE_STORE = Bench(figures=(queue_store.SWEEP,), contest=_sweeps, warmup_rounds=0)
 PHILLY = Bench(
     figures=queue_simulation.FIGURES,
