@@ -52,11 +52,12 @@ def _sweeps(effort: Effort) -> Iterator[Contest]:
 
 @contextmanager
 def _philly(effort: Effort) -> Iterator[Contest]:
-    left_out = {}
+    reason = "takes minutes: not with --quick" if effort is Effort.QUICK else ""
     try:
         queue_simulation.philly_trace()
     except FileNotFoundError as error:
-        left_out = {figure.name: str(error) for figure in queue_simulation.FIGURES}
+        reason = str(error)
+    left_out = dict.fromkeys([figure.name for figure in queue_simulation.FIGURES], reason) if reason else {}
     yield Contest(ours=lambda: queue_simulation.philly(effort), left_out=left_out)
 
 
