@@ -42,7 +42,7 @@ def start_controller(
             words = ["-m", "batch.controller", "--home", str(folder.path), "--host", host, "--port", str(port)]
             words += [] if database is None else ["--db", database]
             record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
-        if with_agent and _living(_agent_pid_path(folder), "scripts.cli") is None:
+        if with_agent and agent_pid(folder) is None:
             words = ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
             words += ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")]
             agent = _spawn(words, folder.logs_path / "agent.log")
@@ -53,7 +53,7 @@ def start_controller(
 def stop_controller(folder: StateFolder) -> list[str]:
     """End agent and controller of `folder`, and return which of them ran. Jobs go on. Raises ControllerError."""
     stopped = []
-    agent = _living(_agent_pid_path(folder), "scripts.cli")
+    agent = agent_pid(folder)
     if agent is not None:
         _end(agent, "the agent")
         stopped.append("the agent")
@@ -69,6 +69,11 @@ def follow(folder: StateFolder) -> None:
     """Return when the controller of `folder` has ended."""
     while (record := folder.record()) is not None and _runs(record.pid, "batch.controller"):
         time.sleep(_FOLLOW_POLL_S)
+
+
+def agent_pid(folder: StateFolder) -> int | None:
+    """Return the process of the agent of `folder`, None when it does not run."""
+    return _living(_agent_pid_path(folder), "scripts.cli")
 
 
 def _agent_pid_path(folder: StateFolder) -> Path:

@@ -143,10 +143,11 @@ def _turnover_s(decision: Decision, pool: int, quantile: float, chips: float) ->
     ends_s = decision.forecast.remaining_s(quantile)[here]
     order = np.argsort(ends_s, kind="stable")
     freed = np.cumsum(table["chips"][here][order])
-    rounds, rest = divmod(chips, float(freed[-1]))
+    rounds = max(0.0, np.ceil(chips / freed[-1]) - 1.0)  # whole rounds before the one in which the last chip comes
+    rest = chips - rounds * freed[-1]
     one_round_s = float(np.average(ends_s + state.clock_s - table["start_s"][here], weights=table["chips"][here]))
     first_s = float(ends_s[order][min(int(np.searchsorted(freed, rest)), len(order) - 1)])
-    return rounds * one_round_s + first_s
+    return float(rounds * one_round_s + first_s)
 
 
 def _instead(decision: Decision, job: JobRecord) -> tuple[Alternative, ...]:

@@ -1,4 +1,4 @@
-"""`./scripts/bench NAME [--quick|--full] [--json FILE]`."""
+"""`./scripts/bench NAME [--quick|--full] [--chaos] [--part PART] [--json FILE]`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.benchmarks import discovery, harness, machine, report
-from scripts.benchmarks.contest import Effort
+from scripts.benchmarks.contest import Bench, Effort, Suite
 
 UNKNOWN_NAME = 2
 
@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = "no name given" if options.name is None else f"no benchmark is called {options.name!r}"
         print(f"bench: {what}; there are:\n{_listing(titles)}", file=sys.stderr)
         return UNKNOWN_NAME
-    _run(options.name, options.effort, options.json)
+    parts = _parts(discovery.load(options.name), options)
+    if not parts:
+        print(f"bench: {options.name} has no part {', '.join(options.part)}", file=sys.stderr)
+        return UNKNOWN_NAME
+    _run(options, parts)
     return 0
 
 
@@ -38,6 +42,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", dest="effort", action="store_const", const=Effort.QUICK, help="fewer rounds")
     effort.add_argument("--full", dest="effort", action="store_const", const=Effort.FULL, help="more rounds")
+    parser.add_argument("--chaos", action="store_true", help="also the parts that kill processes, for minutes")
+    parser.add_argument("--part", action="append", default=[], help="only this part of the benchmark; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     parser.set_defaults(effort=Effort.NORMAL)
     options = parser.parse_args(arguments)
@@ -51,15 +57,26 @@ def _listing(titles: Mapping[str, str]) -> str:
     return "\n".join(f"  {name:<{width}}  {title}" for name, title in titles.items()) or "  none yet"
 
 
-def _run(name: str, effort: Effort, json_path: Path | None) -> None:
-    bench = discovery.load(name)
+def _parts(bench: Bench | Suite, options: argparse.Namespace) -> dict[str, Bench]:
+    if isinstance(bench, Bench):
+        return {options.name: bench}
+    chosen = {**bench.parts, **(bench.chaos if options.chaos else {})}
+    return {name: part for name, part in chosen.items() if not options.part or name in options.part}
+
+
+def _run(options: argparse.Namespace, parts: Mapping[str, Bench]) -> None:
     date = datetime.now(UTC)
     described = machine.describe_machine()  # before the rounds, so that the load is not our own
-    results = harness.run(bench, effort, _print_round)
-    document = report.document(name, date, described, machine.versions(bench.packages), results)
+    results = []
+    for name, part in parts.items():
+        if len(parts) > 1:
+            print(f"{name}, at {datetime.now(UTC):%H:%M:%S}", file=sys.stderr, flush=True)
+        results += harness.run(part, options.effort, _print_round)
+    versions = machine.versions(dict.fromkeys(package for part in parts.values() for package in part.packages))
+    document = report.document(options.name, date, described, versions, results)
     report.print_table(document, results)
-    if json_path is not None:
-        json_path.write_text(json.dumps(document, indent=2) + "\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _print_round(number: int, num_rounds: int, figures: harness.Round) -> None:

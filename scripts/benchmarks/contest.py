@@ -49,6 +49,8 @@ class Figure:
     name: str
     unit: str
     goal: Goal | None = None
+    may_be_zero: bool = False
+    """For counts of what should not happen. They have no ratio."""
 
 
 Contestant = Callable[[], Mapping[str, float]]
@@ -57,10 +59,15 @@ Contestant = Callable[[], Mapping[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Contest:
-    """Who runs: ours, and each peer under the name by which the table calls it."""
+    """Who runs: ours, and each peer under the name by which the table calls it; and what cannot be had here, and why.
+
+    `absent` maps peers that take no part to the reason; `left_out` maps figures that nobody reports to theirs.
+    """
 
     ours: Contestant
     peers: Mapping[str, Contestant] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +80,14 @@ class Bench:
     rounds: Mapping[Effort, int] = field(default_factory=lambda: {effort: effort.value for effort in Effort})
     packages: tuple[str, ...] = ()
     """Distributions whose versions are noted beside those of the packages that everything uses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A benchmark of several parts, each with rounds of its own, in one table; `chaos` runs when asked for."""
+
+    parts: Mapping[str, Bench]
+    chaos: Mapping[str, Bench] = field(default_factory=dict)
 
 
 def seconds(figure: str, work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Contestant:

@@ -26,19 +26,22 @@ class Spread:
 class Result:
     """One figure of ours beside one peer's. `peer` and `ratio` are None for a contest without peers.
 
+    `ours` is None for a figure that could not be measured; `note` says why, or why a peer is not there.
+
     `ratio` is over the ratios ours / peer of the single rounds, which share the state of the machine; its median need
     not be the quotient of the two medians.
     """
 
     figure: Figure
-    ours: Spread
+    ours: Spread | None
     peer: Spread | None
     peer_name: str | None
     ratio: Spread | None
+    note: str | None = None
 
     def met(self) -> bool | None:
         """Say whether the figure's goal is met; None without a goal or without the ratio it is about."""
-        if self.figure.goal is None:
+        if self.figure.goal is None or self.ours is None:
             return None
         return self.figure.goal.met(ours=self.ours.median, ratio=self.ratio.median if self.ratio else None)
 
@@ -60,13 +63,16 @@ def run(bench: Bench, effort: Effort, progress: Progress) -> list[Result]:
     num_rounds = bench.rounds[effort]
     with bench.contest(effort) as contest:
         contestants = _named(contest)
+        figures = [figure for figure in bench.figures if figure.name not in contest.left_out]
+        if not figures:
+            return _results(bench.figures, contest, [])
         for index in range(bench.warmup_rounds):
-            _round(contestants, bench.figures, index, "warm-up round")
+            _round(contestants, figures, index, "warm-up round")
         rounds = []
         for index in range(num_rounds):
-            rounds.append(_round(contestants, bench.figures, index, "round"))
+            rounds.append(_round(contestants, figures, index, "round"))
             progress(index + 1, num_rounds, rounds[-1])
-    return _results(bench.figures, [name for name in contestants if name != OURS], rounds)
+        return _results(bench.figures, contest, rounds)
 
 
 def _named(contest: Contest) -> dict[str, Contestant]:
@@ -90,23 +96,28 @@ def _round(contestants: Mapping[str, Contestant], figures: Sequence[Figure], ind
 
 
 def _checked(values: Mapping[str, float], figures: Sequence[Figure]) -> Mapping[str, float]:
-    declared = {figure.name for figure in figures}
-    if set(values) != declared:
+    declared = {figure.name: figure for figure in figures}
+    if set(values) != set(declared):
         raise ValueError(f"reported the figures {sorted(values)}, declared are {sorted(declared)}")
     for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
+        if not (math.isfinite(value) and (value > 0 or (value == 0 and declared[name].may_be_zero))):
             raise ValueError(f"{name} = {value}: must be a positive finite number")
     return values
 
 
-def _results(figures: Sequence[Figure], peers: Sequence[str], rounds: Sequence[Round]) -> list[Result]:
+def _results(figures: Sequence[Figure], contest: Contest, rounds: Sequence[Round]) -> list[Result]:
     results = []
+    absent = "; ".join(f"{name}: {reason}" for name, reason in contest.absent.items()) or None
     for figure in figures:
+        if figure.name in contest.left_out:
+            results.append(Result(figure, None, None, None, None, contest.left_out[figure.name]))
+            continue
         ours = [values[OURS][figure.name] for values in rounds]
-        if not peers:
-            results.append(Result(figure, spread(ours), None, None, None))
-        for name in peers:
+        if not contest.peers or figure.may_be_zero:
+            results.append(Result(figure, spread(ours), None, None, None, absent))
+            continue
+        for name in contest.peers:
             peer = [values[name][figure.name] for values in rounds]
             ratios = [a / b for a, b in zip(ours, peer, strict=True)]
-            results.append(Result(figure, spread(ours), spread(peer), name, spread(ratios)))
+            results.append(Result(figure, spread(ours), spread(peer), name, spread(ratios), absent))
     return results

@@ -36,12 +36,13 @@ def _row(result: Result) -> dict[str, Any]:
     return {
         "figure": figure.name,
         "unit": figure.unit,
-        "ours": result.ours.median,
+        "ours": result.ours.median if result.ours else None,
         "peer": result.peer.median if result.peer else None,
         "peer_name": result.peer_name,
         "ratio": result.ratio.median if result.ratio else None,
         "goal": figure.goal.text(figure.unit) if figure.goal else None,
         "met": result.met(),
+        "note": result.note,
     }
 
 
@@ -61,6 +62,9 @@ def print_table(document: Mapping[str, Any], results: Sequence[Result]) -> None:
             row["goal"] or "-", {True: "yes", False: "no", None: "-"}[row["met"]], row["peer_name"] or "-",
         )  # fmt: skip
     console.print(table)
+    for note in dict.fromkeys(result.note for result in results if result.note):
+        missing = [result.figure.name for result in results if result.note == note and result.ours is None]
+        console.print(f"not measured ({'; '.join(missing)}): {note}" if missing else f"without a peer: {note}")
     machine = document["machine"]
     console.print(
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, "

@@ -67,7 +67,7 @@ def test_named_commands_exist(document: Path) -> None:
 def unknown_words(line: str) -> list[str]:
     """Return what `ostinato <line>` names that the command line does not have: a command, or an option of it."""
     command: Any = typer.main.get_command(app)
-    words = line.partition("#")[0].split()
+    words = line.partition("#")[0].partition(" -- ")[0].split()  # what follows `--` is somebody else's
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         name, *words = words
         if name not in command.commands:

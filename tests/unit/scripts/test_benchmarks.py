@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from scripts.benchmarks import __main__ as command, discovery, harness, machine, report
-from scripts.benchmarks.contest import Bench, Contest, Contestant, Effort, Figure, Goal, seconds
+from scripts.benchmarks.contest import Bench, Contest, Contestant, Effort, Figure, Goal, Suite, seconds
 from scripts.benchmarks.harness import Result, Round, Spread
 
 STEP = Figure("step", "s", goal=Goal(at_most=1.03))
@@ -124,6 +124,40 @@ def test_a_peer_may_not_be_called_ours() -> None:
         run_quietly(bench(lambda: {"step": 1.0}, {"ours": lambda: {"step": 1.0}}))
 
 
+def test_a_count_of_what_should_not_happen_may_be_zero_and_has_no_ratio() -> None:
+    lost = Figure("step", "jobs", Goal(at_most=0, of="ours"), may_be_zero=True)
+    [result] = run_quietly(bench(lambda: {"step": 0.0}, {"a": lambda: {"step": 5.0}}, figure=lost))
+    assert (result.ours, result.ratio, result.met()) == (Spread(0.0, 0.0), None, True)
+
+
+def test_what_is_absent_or_left_out_is_in_the_table_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    other = Figure("other", "s", goal=Goal(at_most=1.0, of="ours"))
+
+    @contextmanager
+    def contest(_effort: Effort) -> Iterator[Contest]:
+        yield Contest(ours=lambda: {"step": 1.0}, absent={"slurm": "not installed"}, left_out={"other": "no trace"})
+
+    results = run_quietly(Bench(figures=(STEP, other), contest=contest))
+    assert [(r.ours, r.peer, r.met(), r.note) for r in results] == [
+        (Spread(1.0, 0.0), None, None, "slurm: not installed"),
+        (None, None, None, "no trace"),
+    ]
+    described: dict[str, str | int | float] = {"cpu": "x", "cores": 1, "memory_bytes": 1, "load_1min": 0, "system": "y"}
+    report.print_table(report.document("b", datetime.now(UTC), described, {}, results), results)
+    printed = capsys.readouterr().out
+    assert "without a peer: slurm: not installed" in printed
+    assert "not measured (other): no trace" in printed
+
+
+def test_nobody_runs_when_everything_is_left_out() -> None:
+    @contextmanager
+    def contest(_effort: Effort) -> Iterator[Contest]:
+        yield Contest(ours=lambda: pytest.fail("it ran"), left_out={"step": "no trace"})
+
+    [result] = run_quietly(Bench(figures=(STEP,), contest=contest))
+    assert result.ours is None
+
+
 def test_the_document_has_exactly_the_promised_keys() -> None:
     results = [Result(STEP, Spread(1.02, 0.1), Spread(1.0, 0.1), "torchrun", Spread(1.02, 0.01))]
     date = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -136,7 +170,7 @@ def test_the_document_has_exactly_the_promised_keys() -> None:
         "rows": [
             {
                 "figure": "step", "unit": "s", "ours": 1.02, "peer": 1.0, "peer_name": "torchrun",
-                "ratio": 1.02, "goal": "<= 1.03", "met": True,
+                "ratio": 1.02, "goal": "<= 1.03", "met": True, "note": None,
             }
         ],
     }  # fmt: skip
@@ -174,6 +208,47 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "__file__", str(tmp_path / "__main__.py"))
     monkeypatch.setattr("scripts.benchmarks.__path__", [str(tmp_path)])
     return tmp_path
+
+
+SUITE = '''"""Two parts, and one that kills."""
+from contextlib import contextmanager
+from scripts.benchmarks.contest import Bench, Contest, Effort, Figure, Suite
+
+def part(name):
+    @contextmanager
+    def contest(effort):
+        yield Contest(ours=lambda: {name: 1.0})
+
+    return Bench(figures=(Figure(name, "s"),), contest=contest, rounds=dict.fromkeys(Effort, 1))
+
+BENCH = Suite(parts={"first": part("first"), "second": part("second")}, chaos={"kills": part("kills")})
+'''
+
+
+@pytest.mark.parametrize(
+    ("words", "figures"),
+    [
+        ([], ["first", "second"]),
+        (["--chaos"], ["first", "second", "kills"]),
+        (["--part", "second"], ["second"]),
+        (["--chaos", "--part", "kills"], ["kills"]),
+    ],
+)
+def test_a_suite_runs_its_parts_and_kills_only_when_asked(folder: Path, words: list[str], figures: list[str]) -> None:
+    (folder / "copying_two_bench.py").write_text(SUITE)
+    kept = folder / "kept.json"
+    assert command.main(["copying_two", "--quick", "--json", str(kept), *words]) == 0
+    assert [row["figure"] for row in json.loads(kept.read_text())["rows"]] == figures
+    assert command.main(["copying_two", "--part", "third"]) == command.UNKNOWN_NAME
+
+
+def test_the_queue_has_goals_and_kills_only_when_asked() -> None:
+    suite = discovery.load("queue")
+    assert isinstance(suite, Suite)
+    assert set(suite.chaos) == {"kills"}
+    figures = [figure for part in (*suite.parts.values(), *suite.chaos.values()) for figure in part.figures]
+    assert len({figure.name for figure in figures}) == len(figures)
+    assert sum(figure.goal is not None for figure in figures) > 20
 
 
 def test_discovery_reads_titles_without_importing(folder: Path) -> None:

@@ -169,3 +169,13 @@ def test_a_hold_of_a_sweep_reaches_members_asked_about() -> None:
     sweep = queue.sweep(5)
     queue.apply(events.JobHeld(time_s=queue.now_s, uid=sweep))
     assert code(queue, sweep + 3) == "held"
+
+
+def test_who_comes_next_waits_no_longer_than_what_runs_may_still_run() -> None:
+    queue = fleet(nodes=1)
+    queue.submit(gpus=8, time_limit_s=600.0)
+    queue.act()
+    answer = why(queue.state, queue.submit(gpus=8), queue.now_s)
+    assert answer.start_p50_s is not None
+    assert answer.start_p90_s is not None
+    assert queue.now_s < answer.start_p50_s <= answer.start_p90_s <= queue.now_s + 600.0
