@@ -1,6 +1,9 @@
 """Parts of the benchmark `queue` that run in one process: decisions, a sweep in the store, recorded traces."""
 
+import os
+import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -22,6 +25,8 @@ _AT_LONG = {
 _AT_LONGEST = {
     "decide p99": Figure("Event to decision, 1,000,000 pending, p99", "ms", Goal(at_most=100.0, of="ours")),
 }
+_SYNC = Figure("Disk: append 4 KiB and fdatasync, p50", "ms")
+_SYNCS = 200
 
 
 @contextmanager
@@ -45,9 +50,24 @@ def _sweeps(effort: Effort) -> Iterator[Contest]:
 
     def ours() -> Mapping[str, float]:
         with tempfile.TemporaryDirectory(prefix="ostinato-queue-") as folder, Queue.open(f"{folder}/queue.db") as queue:
-            return {queue_store.SWEEP.name: queue_store.sweep_ms(queue)}
+            return {queue_store.SWEEP.name: queue_store.sweep_ms(queue), _SYNC.name: _sync_ms(f"{folder}/synced")}
 
     yield Contest(ours=ours)
+
+
+def _sync_ms(path: str) -> float:
+    """Return what an acknowledgement costs at least on this disk."""
+    times_ms = []
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        for _ in range(_SYNCS):
+            began_s = time.perf_counter()
+            os.write(descriptor, bytes(4096))
+            os.fdatasync(descriptor)
+            times_ms.append(1e3 * (time.perf_counter() - began_s))
+    finally:
+        os.close(descriptor)
+    return statistics.median(times_ms)
 
 
 @contextmanager
@@ -64,7 +84,7 @@ def _philly(effort: Effort) -> Iterator[Contest]:
 DECISIONS = Bench(
     figures=(*_AT_LONG.values(), *_AT_LONGEST.values()), contest=_decisions, rounds=_ONCE, warmup_rounds=0
 )
-IN_THE_STORE = Bench(figures=(queue_store.SWEEP,), contest=_sweeps, warmup_rounds=0)
+IN_THE_STORE = Bench(figures=(_SYNC, queue_store.SWEEP), contest=_sweeps, warmup_rounds=0)
 PHILLY = Bench(
     figures=queue_simulation.FIGURES,
     contest=_philly,
