@@ -89,7 +89,8 @@ def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Bools]:
     where[ranking.running] = (running["pool"] * NUM_KINDS + running["kind"])[of_runs]
     where[~ranking.running] = num + waiting["profile"][of_waits]
     hosts, kinds = state.hosts.T, state.kinds
-    of_profiles = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1).reshape(num, -1)
+    stacked = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1)
+    of_profiles = stacked.reshape(num, hosts.shape[1])  # not -1: before the first pool there is nothing to infer from
     return where, np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
 
 

@@ -24,6 +24,14 @@ def test_nothing_to_do_is_nothing() -> None:
     assert fleet().act() == []
 
 
+def test_jobs_that_come_before_the_first_pool_wait_for_it() -> None:
+    queue = Fleet(PolicyConfig())
+    uids = [queue.submit(), queue.submit(gpus=8, nodes=2)]
+    assert queue.act() == []
+    queue.pool(nodes=3)
+    assert sorted(placed(queue.act())) == uids
+
+
 def test_small_jobs_fill_started_nodes_and_leave_whole_ones_whole() -> None:
     queue = fleet(nodes=3)
     small = [queue.submit(gpus=3), queue.submit(gpus=3), queue.submit(gpus=2)]
