@@ -115,6 +115,7 @@ def _lack(draft: Draft, profile: Profile) -> Reason:
         fits_with_held |= state.pools[pool].find(shape, gpus, cpus) is not None
     if fits_with_held:
         return Reason("reserved", "what it needs is held for gangs before it", profile.chips, free, "chips")
-    code = "fragmented" if free >= profile.chips else "chips"
-    per_node = f"{shape.nodes} x {shape.gpus or shape.cpus}"
-    return Reason(code, f"needs {per_node} chips; {free} are free in its best pool", profile.chips, free, "chips")
+    wants = f"wants {shape.nodes} x {shape.gpus or shape.cpus} chips"
+    if free >= profile.chips:
+        return Reason("fragmented", f"{wants}; what is free is scattered", profile.chips, free, "chips")
+    return Reason("chips", f"{wants}, more than its best pool has free", profile.chips, free, "chips")
