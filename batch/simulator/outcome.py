@@ -1,6 +1,7 @@
 """What a simulation did, before anything is computed from it."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -84,6 +85,33 @@ class Outcome:
     unsaved_chip_s: float
     spans: Spans
     wall_s: float
+
+    @classmethod
+    def of(cls, tally: "Tally", policy: str, trace: Trace, chips: int, wall_s: float) -> "Outcome":
+        """Return what a simulation that is over has kept in `tally`."""
+        return cls(
+            policy=policy,
+            trace=trace,
+            chips=chips,
+            first_start_s=tally.first_start_s,
+            finish_s=tally.finish_s,
+            preemptions=tally.preemptions,
+            restart_chip_s=tally.restart_chip_s,
+            unsaved_chip_s=tally.unsaved_chip_s,
+            spans=tally.log.spans(len(trace.teams)),
+            wall_s=wall_s,
+        )
+
+
+class Tally(Protocol):
+    """What every simulation keeps on its way, with the meaning that it has in Outcome."""
+
+    first_start_s: Floats
+    finish_s: Floats
+    preemptions: int
+    restart_chip_s: float
+    unsaved_chip_s: float
+    log: SpanLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,18 +41,7 @@ def run_production(
     world = _World(trace, cluster, physics, SchedulerState(policy or PolicyConfig()), journal)
     while world.goes_on:
         world.step()
-    return Outcome(
-        policy="default",
-        trace=trace,
-        chips=cluster.chips,
-        first_start_s=world.first_start_s,
-        finish_s=world.finish_s,
-        preemptions=world.preemptions,
-        restart_chip_s=world.restart_chip_s,
-        unsaved_chip_s=world.unsaved_chip_s,
-        spans=world.log.spans(len(trace.teams)),
-        wall_s=time.perf_counter() - began_s,
-    )
+    return Outcome.of(world, "default", trace, cluster.chips, time.perf_counter() - began_s)
 
 
 class _World:

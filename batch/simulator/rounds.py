@@ -23,18 +23,7 @@ def run_baseline(name: str, baseline: Baseline, trace: Trace, chips: int, physic
     world = _Rounds(baseline, trace, chips, physics)
     while world.next_arrival < len(trace) or len(world.present):
         world.step()
-    return Outcome(
-        policy=name,
-        trace=trace,
-        chips=chips,
-        first_start_s=world.first_start_s,
-        finish_s=world.finish_s,
-        preemptions=world.preemptions,
-        restart_chip_s=world.restart_chip_s,
-        unsaved_chip_s=world.unsaved_chip_s,
-        spans=world.log.spans(len(trace.teams)),
-        wall_s=time.perf_counter() - began_s,
-    )
+    return Outcome.of(world, name, trace, chips, time.perf_counter() - began_s)
 
 
 class _Rounds:

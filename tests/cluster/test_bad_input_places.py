@@ -4,10 +4,8 @@ import contextlib
 import json
 import shutil
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,33 +21,13 @@ from tests.cluster.runs import SMALL
 from tests.fixtures_checkpoint import damage
 from tests.fixtures_cli import Ostinato, Said
 from tests.fixtures_seaweedfs import SeaweedServer, seaweedfs
+from tests.fixtures_small_disk import MakeTmpfs, make_tmpfs
 from trainer.run_folder import RunFolder
 
-__all__ = ["seaweedfs"]
+__all__ = ["make_tmpfs", "seaweedfs"]
 pytestmark = pytest.mark.cluster
 TRAIN = ("train", *SMALL, "run.name=mine", "optim.warmup_steps=2", "optim.decay_steps=1000")
 with_ray = pytest.mark.usefixtures("one_ray")
-MakeTmpfs = Callable[[str, int], Path]
-
-
-@pytest.fixture
-def make_tmpfs(tmp_path: Path) -> Iterator[MakeTmpfs]:
-    """Return a function that mounts a file system in memory of so many bytes; skips where that is not allowed."""
-    mounted: list[Path] = []
-
-    def make(name: str, size_bytes: int) -> Path:
-        path = tmp_path / name
-        path.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("a small disk cannot be mounted here: needs root and CAP_SYS_ADMIN")
-        mounted.append(path)
-        return path
-
-    yield make
-    for path in mounted:
-        # Lazily: a keeper may still have files open there.
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def the_error(said: Said, code: int) -> str:

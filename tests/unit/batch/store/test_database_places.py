@@ -1,10 +1,8 @@
 """Files and disks that are not as they should be: one clear error, nothing lost, and on it goes when they are well."""
 
-import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from fixtures_queue import assert_rows_are_the_fold, command, sweep_of
+from fixtures_small_disk import MakeTmpfs, make_tmpfs
 from sqlalchemy import create_engine
 
 from batch.database import Database
@@ -22,26 +21,8 @@ from batch.migrations import HEAD
 from batch.migrations.migrate import configuration
 from batch.tables import METADATA
 
+__all__ = ["make_tmpfs"]
 REPOSITORY = Path(__file__).parents[4]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A function that mounts a file system in memory of so many bytes; skips where that is not allowed."""
-    mounted: list[Path] = []
-
-    def make(size_bytes: int) -> Path:
-        path = tmp_path / "disk"
-        path.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("a small disk cannot be mounted here: needs root and CAP_SYS_ADMIN")
-        mounted.append(path)
-        return path
-
-    yield make
-    for path in mounted:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def test_the_tables_are_as_the_migrations_make_them(tmp_path: Path) -> None:
@@ -140,8 +121,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Queue.open(str(tmp_path / "folder.db"))
 
 
-def test_a_full_disk_acknowledges_nothing_and_loses_nothing(small_disk: Callable[[int], Path]) -> None:
-    folder = small_disk(4 * 2**20)
+def test_a_full_disk_acknowledges_nothing_and_loses_nothing(make_tmpfs: MakeTmpfs) -> None:
+    folder = make_tmpfs("disk", 4 * 2**20)
     path = folder / "queue.db"
     with Queue.open(str(path)) as queue:
         acknowledged = queue.submit([command("first")])
@@ -165,9 +146,9 @@ def fill(queue: Queue, acknowledged: list[int]) -> None:
         acknowledged += queue.submit([command(f"{index}", payload={"text": "x" * 2000})])
 
 
-def test_a_disk_too_small_to_begin_is_named(small_disk: Callable[[int], Path]) -> None:
+def test_a_disk_too_small_to_begin_is_named(make_tmpfs: MakeTmpfs) -> None:
     with pytest.raises(StoreFullError):
-        Queue.open(str(small_disk(32 * 2**10) / "queue.db"))
+        Queue.open(str(make_tmpfs("disk", 32 * 2**10) / "queue.db"))
 
 
 def test_a_closed_queue_says_so(tmp_path: Path) -> None:
