@@ -102,6 +102,19 @@ def test_stopped_while_ray_starts(tmp_path: Path, started: list[Running]) -> Non
     assert out.rstrip().endswith("resume with: ostinato resume mine")
 
 
+def test_a_ray_that_dies_is_told_and_the_run_goes_on_later(tmp_path: Path, started: list[Running]) -> None:
+    training = start(started, tmp_path, "train", *TRAIN, "run.steps=100000")
+    wait_for_step(tmp_path, 3, training)
+    (server,) = (child for child in psutil.Process(training.pid).children() if child.name() == "gcs_server")
+    server.kill()
+    code, _, err = finish(training)
+    assert code == 4
+    assert "Ray's own gcs_server ended; what was saved stands: ostinato resume mine" in err
+    reached = last_step(tmp_path)
+    code, out, err = finish(start(started, tmp_path, "resume", "mine", f"run.steps={reached + 3}", "-o", "json"))
+    assert (code, json.loads(out)["step"]) == (0, reached + 3), err
+
+
 def test_stop_from_another_process(tmp_path: Path, started: list[Running]) -> None:
     training = start(started, tmp_path, "train", *TRAIN, "run.steps=100000", "-o", "json")
     wait_for_step(tmp_path, 2, training)
