@@ -94,7 +94,7 @@ def test_every_command_can_be_loaded() -> None:
         found = load(name)
         assert isinstance(found, typer.Typer) or inspect.getdoc(found)
     with pytest.raises(TypeError):
-        del commands.Commands()["ls"]
+        del commands.Commands(COMMANDS)["ls"]
 
 
 def test_ls_and_why_import_next_to_nothing(tmp_path: Path) -> None:

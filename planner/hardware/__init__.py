@@ -1,0 +1,1 @@
+"""Accelerators, instances and their dated prices."""

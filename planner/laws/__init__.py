@@ -1,0 +1,1 @@
+"""Scaling laws: how loss depends on parameters, tokens and more, and their fits to runs. See docs/planner.md."""
