@@ -43,12 +43,11 @@ def expert_perceptron(tape: Tape, x: Value, experts: Experts) -> Value:
     """Write router, the active experts, and what all tokens share. Tokens are counted once for each active expert."""
     scores = tape.activation(f"{experts.router}.softmax", tape.linear(experts.router, x, experts.number))
     chosen = tape.reshaped(x, experts.active * x.rows, x.width)
-    fused = tape.experts_linear(
-        f"{experts.prefix}.gate_up_proj", chosen, 2 * experts.width, experts.number, experts.active
-    )
-    gate, up = tape.sliced(fused, experts.width, experts.width)
+    width, number, active = experts.width, experts.number, experts.active
+    fused = tape.experts_linear(f"{experts.prefix}.gate_up_proj", chosen, 2 * width, number, active)
+    gate, up = tape.sliced(fused, width, width)
     inner = tape.multiply(f"{experts.prefix}.product", tape.activation(f"{experts.prefix}.act_fn", gate), up)
-    out = tape.experts_linear(f"{experts.prefix}.down_proj", inner, x.width, experts.number, experts.active)
+    out = tape.experts_linear(f"{experts.prefix}.down_proj", inner, x.width, number, active)
     weights = tape.reshaped(scores, out.rows, 1)
     out = tape.multiply(f"{experts.prefix}.weighted", out, weights)
     mixed = tape.reshaped(out, x.rows, x.width)
@@ -62,7 +61,7 @@ def expert_perceptron(tape: Tape, x: Value, experts: Experts) -> Value:
 
 
 def read_experts(settings: Settings, kind: str) -> ExpertLayers | None:
-    """Return the mixtures of Mixtral, Qwen and Llama 4 from a config.json; None for dense models. Raises BadInputError."""
+    """Return the mixtures of Mixtral, Qwen and Llama 4 from a config.json; None for dense models."""
     number = settings.integer("num_hidden_layers")
     if kind == "mixtral":
         experts = Experts(

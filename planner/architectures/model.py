@@ -17,7 +17,7 @@ class Model:
     forward: Callable[[Tape, BatchShape], None]
     """Writes the forward pass of a batch whose shape is complete."""
     own: BatchShape
-    """The shape for what a batch leaves open: the longest text, the picture's size. None there: there is no such thing."""
+    """The shape for what a batch leaves open: the longest text, the picture's size. None there: it has none."""
     tuning: Tuning = FULL
 
     def blocks(self, shape: BatchShape | None = None) -> tuple[Block, ...]:

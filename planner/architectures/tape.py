@@ -165,7 +165,7 @@ class Tape:
         return out if rank is None else self._adapted(name, x, out, rank)
 
     def experts_linear(self, name: str, x: Value, width: int, number: int, active: int) -> Value:
-        """Write x @ W[e], where each row of x has one of `number` experts e, and a token's rows have `active` of them."""
+        """Write x @ W[e], where a row of x has one of `number` experts e, and a token `active` rows."""
         weights = x.width * width
         return self._matmul(name, x, width, number * weights, active * weights)
 
@@ -181,8 +181,8 @@ class Tape:
                 input_gradient_flops=product.flops if x.has_gradient else 0,
                 weight_gradient_flops=product.flops if trainable else 0,
                 parameters=parameters, active_parameters=active, trainable=trainable,
-                input_elements=x.elements, output_elements=out.elements, saved_elements=self.keep(x) if trainable else 0,
-                products=(product,), is_embedding=is_embedding,
+                input_elements=x.elements, output_elements=out.elements,
+                saved_elements=self.keep(x) if trainable else 0, products=(product,), is_embedding=is_embedding,
             )
         )  # fmt: skip
         return out
@@ -216,8 +216,8 @@ class Tape:
     ) -> Value:
         """Write softmax(Q K^T) V. `queries.width` is heads · head width; keys and values have as many rows per head.
 
-        Keys and values of fewer heads (grouped queries) are given with the width of their own heads: scores are computed
-        for every query head all the same.
+        Keys and values of fewer heads (grouped queries) are given with the width of their own heads: scores are
+        computed for every query head all the same.
         """
         query_rows, key_rows = queries.rows // samples, keys.rows // samples
         scores = Product(query_rows, queries.width // heads, key_rows, batch=samples * heads)
@@ -267,8 +267,8 @@ class Tape:
                 input_gradient_flops=product.flops if x.has_gradient else 0,
                 weight_gradient_flops=product.flops if trainable else 0,
                 parameters=parameters, active_parameters=parameters, trainable=trainable,
-                input_elements=x.elements, output_elements=out.elements, saved_elements=self.keep(x) if trainable else 0,
-                products=(product,),
+                input_elements=x.elements, output_elements=out.elements,
+                saved_elements=self.keep(x) if trainable else 0, products=(product,),
             )
         )  # fmt: skip
         return out
@@ -336,7 +336,8 @@ class Tape:
             Operation(
                 name, kind, product.flops, number * product.flops,
                 input_elements=product.batch * (product.rows + product.columns) * product.inner,
-                output_elements=product.batch * product.rows * product.columns, saved_elements=saved, products=(product,),
+                output_elements=product.batch * product.rows * product.columns, saved_elements=saved,
+                products=(product,),
             )
         )  # fmt: skip
         return Value(product.batch * product.rows, product.columns, number > 0)

@@ -5,8 +5,10 @@ from fnmatch import fnmatchcase
 
 from planner.errors import BadInputError
 
-LORA_TARGETS = ("*q_proj", "*k_proj", "*v_proj", "*o_proj", "*gate_proj", "*up_proj", "*down_proj", "*c_attn", "*c_proj",
-                "*c_fc", "*query_key_value", "*query", "*key", "*value", "*dense", "*to_q", "*to_k", "*to_v")  # fmt: skip
+LORA_TARGETS = (
+    "*q_proj", "*k_proj", "*v_proj", "*o_proj", "*gate_proj", "*up_proj", "*down_proj", "*c_attn", "*c_proj", "*c_fc",
+    "*query_key_value", "*query", "*key", "*value", "*dense", "*to_q", "*to_k", "*to_v",
+)  # fmt: skip
 """Products in which adapters are put where nothing is said: those of attention and perceptrons."""
 
 
