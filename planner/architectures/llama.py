@@ -65,7 +65,9 @@ class Decoder:
         x = tape.layers("model.layers", self.layers, layer, x)
         tape.block("head", x)
         x = tape.norm("model.norm", x, bias=False)
-        tape.linear("lm_head", x, self.vocabulary, is_tied=self.is_tied, is_embedding=True)
+        tape.linear(
+            "lm_head", x, self.vocabulary, tied_to="model.embed_tokens" if self.is_tied else None, is_embedding=True
+        )
 
     def _layer(self, tape: Tape, x: Value, kind: Layer, samples: int) -> Value:
         inner = tape.norm("input_layernorm", x, bias=False) if self.has_norm_before else x

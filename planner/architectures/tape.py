@@ -128,6 +128,15 @@ class Tape:
         )  # fmt: skip
         return Value(rows, width, trainable)
 
+    def look_again(self, name: str, rows: int, width: int) -> Value:
+        """Write a look-up in a table whose parameters were counted at its first use."""
+        self._write(Operation(name, Kind.LOOKUP, input_elements=rows, output_elements=rows * width, is_embedding=True))
+        return Value(rows, width, self.trains(name))
+
+    def hold(self, name: str, value: Value) -> None:
+        """Write that `value` is kept for the backward passes of all that comes after."""
+        self._write(Operation(name, Kind.ELEMENTWISE, saved_elements=self.keep(value) if value.has_gradient else 0))
+
     def weight(self, name: str, elements: int, *, is_embedding: bool = False) -> bool:
         """Write parameters that stand alone (a token, a scale), and return whether they are trained."""
         trainable = self.trains(name)
@@ -146,7 +155,7 @@ class Tape:
         width: int,
         *,
         bias: bool = False,
-        is_tied: bool = False,
+        tied_to: str | None = None,
         is_embedding: bool = False,
     ) -> Value:
         """Write x @ W + b, with W [x.width, width].
@@ -156,23 +165,24 @@ class Tape:
             x: [rows, x.width].
             width: of the output.
             bias: whether there is b.
-            is_tied: the weights are those of a look-up and were counted there.
+            tied_to: the full name under which the weights were counted before, if they were. They are trained with them.
             is_embedding: over the vocabulary.
         """
-        parameters = 0 if is_tied else x.width * width + (width if bias else 0)
-        out = self._matmul(name, x, width, parameters, parameters, is_embedding=is_embedding)
+        parameters = x.width * width + (width if bias else 0) if tied_to is None else 0
+        trainable = self.trains(name) if tied_to is None else self.tuning.trains(tied_to)
+        out = self._matmul(name, x, width, (parameters, parameters), trainable=trainable, is_embedding=is_embedding)
         rank = self.tuning.rank(self._open.prefix + name)
         return out if rank is None else self._adapted(name, x, out, rank)
 
     def experts_linear(self, name: str, x: Value, width: int, number: int, active: int) -> Value:
         """Write x @ W[e], where a row of x has one of `number` experts e, and a token `active` rows."""
         weights = x.width * width
-        return self._matmul(name, x, width, number * weights, active * weights)
+        return self._matmul(name, x, width, (number * weights, active * weights), trainable=self.trains(name))
 
     def _matmul(
-        self, name: str, x: Value, width: int, parameters: int, active: int, *, is_embedding: bool = False
+        self, name: str, x: Value, width: int, weights: tuple[int, int], *, trainable: bool, is_embedding: bool = False
     ) -> Value:
-        trainable = self.trains(name)
+        parameters, active = weights
         out = Value(x.rows, width, x.has_gradient or trainable)
         product = Product(x.rows, x.width, width)
         self._write(
@@ -345,6 +355,10 @@ class Tape:
     def sliced(self, x: Value, *widths: int) -> list[Value]:
         """Return parts of `x` along its width: views, which cost nothing."""
         return [Value(x.rows, width, x.has_gradient) for width in widths]
+
+    def concatenated(self, *parts: Value, width: int) -> Value:
+        """Return the parts side by side, repeated where needed, as one new value of `width`."""
+        return Value(parts[0].rows, width, any(part.has_gradient for part in parts))
 
     def reshaped(self, x: Value, rows: int, width: int) -> Value:
         """Return `x` seen (or pooled, or padded) as [rows, width]."""
