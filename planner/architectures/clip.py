@@ -61,7 +61,7 @@ def text_tower(tape: Tape, shape: BatchShape, settings: Settings) -> Value:
     return tape.norm("text_model.final_layer_norm", x)
 
 
-def _layers(  # noqa: PLR0913 - both towers in one
+def _layers(
     tape: Tape,
     prefix: str,
     x: Value,

@@ -16,7 +16,8 @@ def _clip(patch: int, dim: int, vision: tuple[int, int, int], text: tuple[int, i
     """Return a CLIP from (width, layers, heads) of each tower."""
     parts = [
         {
-            "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": 4 * width,
+            "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
+            "intermediate_size": 4 * width,
         }
         for width, layers, heads in (vision, text)
     ]  # fmt: skip

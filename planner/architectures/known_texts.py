@@ -5,7 +5,7 @@ from typing import Any
 Config = dict[str, Any]
 
 
-def _llama(  # noqa: PLR0913, PLR0917 - a row of a table
+def _llama(
     width: int, layers: int, heads: int, kv_heads: int, inner: int, vocabulary: int, tokens: int, **more: Any
 ) -> Config:
     return {
@@ -33,7 +33,8 @@ def _neox(width: int, layers: int, heads: int, vocabulary: int = 50304) -> Confi
 def _opt(width: int, layers: int, heads: int, **more: Any) -> Config:
     return {
         "model_type": "opt", "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "ffn_dim": 4 * width, "vocab_size": 50272, "max_position_embeddings": 2048, "word_embed_proj_dim": width, **more,
+        "ffn_dim": 4 * width, "vocab_size": 50272, "max_position_embeddings": 2048, "word_embed_proj_dim": width,
+        **more,
     }  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def _gated(config: Config, **more: Any) -> Config:
     return {**config, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, **more}
 
 
-def _qwen_experts(  # noqa: PLR0913, PLR0917 - a row of a table
+def _qwen_experts(
     kind: str,
     width: int,
     layers: int,
@@ -88,7 +89,8 @@ def _mamba(width: int, layers: int, **more: Any) -> Config:
 
 def _mamba2(width: int, layers: int) -> Config:
     return {
-        "model_type": "mamba2", "hidden_size": width, "num_hidden_layers": layers, "vocab_size": 50288, "state_size": 128,
+        "model_type": "mamba2", "hidden_size": width, "num_hidden_layers": layers, "vocab_size": 50288,
+        "state_size": 128,
         "num_heads": 2 * width // 64, "head_dim": 64, "n_groups": 1, "chunk_size": 256, "tie_word_embeddings": True,
     }  # fmt: skip
 
@@ -132,7 +134,9 @@ TEXTS: dict[str, Config] = {
     "qwen2-7b": _llama(3584, 28, 28, 4, 18944, 152064, 8192, model_type="qwen2"),
     "qwen2.5-32b": _llama(5120, 64, 40, 8, 27648, 152064, 8192, model_type="qwen2"),
     "qwen2.5-72b": _llama(8192, 80, 64, 8, 29568, 152064, 8192, model_type="qwen2"),
-    "qwen3-0.6b": _llama(1024, 28, 16, 8, 3072, 151936, 8192, model_type="qwen3", head_dim=128, tie_word_embeddings=True),
+    "qwen3-0.6b": _llama(
+        1024, 28, 16, 8, 3072, 151936, 8192, model_type="qwen3", head_dim=128, tie_word_embeddings=True
+    ),
     "qwen3-8b": _llama(4096, 36, 32, 8, 12288, 151936, 8192, model_type="qwen3", head_dim=128),
     "qwen3-32b": _llama(5120, 64, 64, 8, 25600, 151936, 8192, model_type="qwen3", head_dim=128),
     "qwen1.5-moe-a2.7b": _qwen_experts(
@@ -145,7 +149,8 @@ TEXTS: dict[str, Config] = {
     "qwen3-235b-a22b": _qwen_experts("qwen3_moe", 4096, 94, 64, 4, 12288, (128, 8, 1536), head_dim=128),
     "gemma-2b": _llama(2048, 18, 8, 1, 16384, 256000, 8192, model_type="gemma", head_dim=256, tie_word_embeddings=True),
     "gemma2-9b": _llama(
-        3584, 42, 16, 8, 14336, 256000, 8192, model_type="gemma2", head_dim=256, sliding_window=4096, tie_word_embeddings=True
+        3584, 42, 16, 8, 14336, 256000, 8192, model_type="gemma2", head_dim=256, sliding_window=4096,
+        tie_word_embeddings=True,
     ),
     "gemma3-1b": _llama(
         1152, 26, 4, 1, 6912, 262144, 8192, model_type="gemma3_text", head_dim=256, sliding_window=512,

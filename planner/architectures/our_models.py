@@ -24,9 +24,9 @@ def is_ours(given: Mapping[str, Any]) -> bool:
 
 
 def read_ours(given: Mapping[str, Any]) -> Model:
-    """Return the model of a `model` section; `texts_per_image` may be added to it from `data` (4). Raises BadInputError.
+    """Return the model of a `model` section, to which `texts_per_image` (4) of `data` may be added. Raises BadInputError.
 
-    A sample is an image with its texts; `tokens` are bytes. The products of the loss are not the model's and are left out.
+    A sample is an image with its texts; `tokens` are bytes. The products in the loss are left out.
     """
     settings = Settings.of(given)
     tower = settings.text("text_tower", "ngram")

@@ -165,7 +165,7 @@ class Tape:
             x: [rows, x.width].
             width: of the output.
             bias: whether there is b.
-            tied_to: the full name under which the weights were counted before, if they were. They are trained with them.
+            tied_to: the full name under which the weights were counted, and are trained, if they were.
             is_embedding: over the vocabulary.
         """
         parameters = x.width * width + (width if bias else 0) if tied_to is None else 0

@@ -8,17 +8,25 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from planner.architectures import load
 from planner.architectures.catalogue import known_config
+from planner.architectures.module import scalar
 from planner.architectures.operations import BatchShape
-from planner.architectures.tuning import Lora, Tuning
+from planner.architectures.tuning import FULL, Lora, Tuning
+from recipes.clip import ClipModel
+from recipes.config import ClipModelConfig
 
 _CLASSES = {
     "gpt2": "GPT2LMHeadModel", "bert": "BertForMaskedLM", "roberta": "RobertaForMaskedLM",
     "xlm-roberta": "XLMRobertaForMaskedLM", "t5": "T5ForConditionalGeneration", "mt5": "MT5ForConditionalGeneration",
-    "vit": "ViTForImageClassification", "clip": "CLIPModel", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM",
+    "vit": "ViTForImageClassification", "clip": "CLIPModel", "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
     "mixtral": "MixtralForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
     "qwen2_moe": "Qwen2MoeForCausalLM", "qwen3_moe": "Qwen3MoeForCausalLM", "gemma": "GemmaForCausalLM",
     "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM", "olmo2": "Olmo2ForCausalLM",
@@ -35,7 +43,7 @@ class Case:
     name: str
     config: Mapping[str, Any]
     shape: BatchShape
-    tuning: Tuning = Tuning()
+    tuning: Tuning = FULL
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,6 @@ def ours(case: Case) -> Count:
 
 def theirs(case: Case) -> Count:
     """Build the module on the meta device and count by torch."""
-    import torch
-
     began_s = time.perf_counter()
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
@@ -77,16 +83,11 @@ def torch_flops(module: Any, inputs: Mapping[str, Any]) -> tuple[int, int]:
 
     One formula of torch 2.13 is corrected: it counts the weight gradient of a grouped convolution `groups` times over.
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from planner.architectures.module import scalar
-
     mapping = {torch.ops.aten.convolution_backward: _grouped_backward}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         out = module(**inputs)
         forward = counter.get_total_flops()
-        scalar(out).backward()
+        torch.autograd.backward(scalar(out))
     return forward, counter.get_total_flops()
 
 
@@ -116,7 +117,8 @@ _PICTURES = (
     "dit-xl-2",
     "dit-xl-2-512",
 )
-_BOTH = ("clip-vit-b-32", "clip-vit-b-16", "clip-vit-l-14", "clip-vit-l-14-336", "clip-vit-h-14", "stable-diffusion-1.5",
+_BOTH = ("clip-vit-b-32", "clip-vit-b-16", "clip-vit-l-14", "clip-vit-l-14-336", "clip-vit-h-14",
+         "stable-diffusion-1.5",
          "stable-diffusion-2.1", "stable-diffusion-xl")  # fmt: skip
 _ATTENTION_ADAPTERS = Tuning(lora=Lora(16, ("*q_proj", "*v_proj")))
 _ALL_ADAPTERS = Tuning(
@@ -153,8 +155,8 @@ def cases() -> tuple[Case, ...]:
     return tuple(found)
 
 
-def _known(title: str, name: str, shape: BatchShape, tuning: Tuning | None = None) -> Case:
-    return _complete(Case(name=title, config=known_config(name), shape=shape, tuning=tuning or Tuning()))
+def _known(title: str, name: str, shape: BatchShape, tuning: Tuning = FULL) -> Case:
+    return _complete(Case(name=title, config=known_config(name), shape=shape, tuning=tuning))
 
 
 def _complete(case: Case) -> Case:
@@ -163,7 +165,7 @@ def _complete(case: Case) -> Case:
 
 def _grouped_backward(gradient: Any, x: Any, weight: Any, *rest: Any, **_: Any) -> int:
     mask = rest[7]
-    return 2 * x[0] * math.prod(gradient[2:]) * math.prod(weight) * (bool(mask[0]) + bool(mask[1]))
+    return int(2 * x[0] * math.prod(gradient[2:]) * math.prod(weight) * (bool(mask[0]) + bool(mask[1])))
 
 
 def _built(case: Case) -> tuple[Any, dict[str, Any]]:
@@ -177,8 +179,7 @@ def _built(case: Case) -> tuple[Any, dict[str, Any]]:
 
 
 def _transformer(config: Mapping[str, Any]) -> Any:
-    import transformers
-
+    transformers = import_module("transformers")
     kind = config["model_type"]
     values = {key: value for key, value in config.items() if key not in {"model_type", "name"}}
     if kind == "clip":
@@ -189,16 +190,12 @@ def _transformer(config: Mapping[str, Any]) -> Any:
 
 
 def _diffusion(config: Mapping[str, Any]) -> Any:
-    import diffusers
-
+    diffusers = import_module("diffusers")
     values = {key: value for key, value in config.items() if key not in {"_class_name", "name"}}
     return getattr(diffusers, config["_class_name"])(**values)
 
 
 def _our_module(config: Mapping[str, Any]) -> Any:
-    from recipes.clip import ClipModel
-    from recipes.config import ClipModelConfig
-
     values = {key: value for key, value in config.items() if key not in {"name", "kind", "texts_per_image"}}
     return ClipModel(ClipModelConfig(**values))
 
@@ -208,21 +205,16 @@ def _tuned(module: Any, tuning: Tuning) -> Any:
         parameter.requires_grad_(tuning.trains(name.rpartition(".")[0]) if tuning.lora is None else False)
     if tuning.lora is None:
         return module
-    from peft import LoraConfig, get_peft_model
-
+    peft = import_module("peft")
     targets = [pattern.removeprefix("*") for pattern in tuning.lora.targets]
-    return get_peft_model(module, LoraConfig(r=tuning.lora.rank, target_modules=targets, lora_dropout=0.0))
+    return peft.get_peft_model(module, peft.LoraConfig(r=tuning.lora.rank, target_modules=targets, lora_dropout=0.0))
 
 
 def _ids(samples: int, tokens: int | None) -> Any:
-    import torch
-
     return torch.zeros(samples, tokens or 0, dtype=torch.long)
 
 
 def _mask(samples: int, queries: int | None, keys: int | None) -> Any:
-    import torch
-
     return torch.zeros(samples, 1, queries or 0, keys or 0)
 
 
@@ -247,8 +239,6 @@ def _t5_inputs(case: Case) -> dict[str, Any]:
 
 
 def _pixels(case: Case, channels: int) -> Any:
-    import torch
-
     return torch.zeros(case.shape.samples, channels, *(case.shape.image_size or (0, 0)))
 
 
@@ -271,8 +261,6 @@ def _dit_inputs(case: Case) -> dict[str, Any]:
 
 
 def _unet_inputs(case: Case) -> dict[str, Any]:
-    import torch
-
     samples, config = case.shape.samples, case.config
     text = torch.zeros(samples, case.shape.tokens or 0, config["cross_attention_dim"])
     found = {"sample": _pixels(case, 4), "timestep": torch.zeros(samples), "encoder_hidden_states": text}
@@ -283,8 +271,6 @@ def _unet_inputs(case: Case) -> dict[str, Any]:
 
 
 def _our_inputs(case: Case) -> dict[str, Any]:
-    import torch
-
     texts = case.shape.samples * case.config.get("texts_per_image", 4)
     batch = {"images": _pixels(case, 3)}
     if case.config.get("text_tower") == "bytes":
