@@ -56,6 +56,21 @@ class Offload(StrEnum):
     """Also weights (ZeRO-Infinity, Rajbhandari et al. 2021, arXiv:2104.07857): stage 3 only."""
 
 
+_KINDS: dict[str, type[StrEnum]] = {
+    "recompute": Recompute,
+    "precision": Precision,
+    "optimizer": Optimizer,
+    "offload": Offload,
+}
+
+
+def _one_of(kind: type[StrEnum], name: str, value: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        raise BadInputError(f"layout: {name} = {value!r}: must be one of {', '.join(kind)}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What of an architecture limits a layout. None: not known, not checked."""
@@ -95,13 +110,10 @@ class Layout:
     sequence_parallel: bool = True
 
     def __post_init__(self) -> None:
-        """Raise BadInputError for what no model can be laid over."""
-        for name in ("dp", "tp", "pp", "cp", "ep", "interleave", "micro_batch", "accumulation"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise BadInputError(f"layout: {name} = {value!r}: must be a whole number of at least 1")
-        if self.zero not in {0, 1, 2, 3}:
-            raise BadInputError(f"layout: zero = {self.zero!r}: must be 0, 1, 2 or 3")
+        """Raise BadInputError for what no model can be laid over. Enumerations may be given by their values."""
+        self._check_counts()
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, _one_of(kind, name, getattr(self, name)))
         if (self.dp * self.cp) % self.ep:
             raise BadInputError(f"layout: ep = {self.ep}: must divide dp x cp = {self.dp * self.cp}")
         if self.interleave > 1 and self.pp == 1:
@@ -115,6 +127,14 @@ class Layout:
             raise BadInputError(f"layout: offload = parameters: needs zero = 3, not {self.zero}")
         if self.offload is Offload.OPTIMIZER and self.zero == 0:
             raise BadInputError("layout: offload = optimizer: needs zero = 1, 2 or 3")
+
+    def _check_counts(self) -> None:
+        for name in ("dp", "tp", "pp", "cp", "ep", "interleave", "micro_batch", "accumulation"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise BadInputError(f"layout: {name} = {value!r}: must be a whole number of at least 1")
+        if self.zero not in {0, 1, 2, 3}:
+            raise BadInputError(f"layout: zero = {self.zero!r}: must be 0, 1, 2 or 3")
 
     @property
     def devices(self) -> int:
