@@ -1,7 +1,8 @@
 """Memory of one rank, part by part, at the moment of the step when it is highest.
 
 States after Rajbhandari et al. 2020 (ZeRO, arXiv:1910.02054, section 3 and figure 1) with DeepSpeed's buffers;
-activations by operation, as autograd keeps them; pipelines after Korthikanti et al. 2022 (arXiv:2205.05198, section 4.2.3).
+activations by operation, as autograd keeps them; pipelines after Korthikanti et al. 2022 (arXiv:2205.05198, section
+4.2.3).
 """
 
 from dataclasses import dataclass, field
@@ -107,24 +108,23 @@ def estimate_memory(
         assumptions: None: Assumptions().
     """
     given = assumptions or Assumptions()
-    stages = stage_of_rows(profile, layout)
+    stages = stage_of_groups(profile.is_layer, layout)
     chosen = range(layout.pp) if layout.pp <= 4 else (0, 1, layout.pp - 2, layout.pp - 1)
     estimates = [_stage_memory(profile, layout, given, stage, stages == stage) for stage in chosen]
     return max(estimates, key=lambda one: one.total_bytes)
 
 
-def stage_of_rows(profile: MemoryProfile, layout: Layout) -> NDArray[np.int64]:
+def stage_of_groups(is_layer: NDArray[np.bool_], layout: Layout) -> NDArray[np.int64]:
     """Return the pipeline stage of each row: layers spread evenly over the groups, the first groups one more.
 
     What comes before the layers is on the first stage, what comes after on the last.
     """
     groups = layout.pp * layout.interleave
-    number = np.cumsum(profile.is_layer) - 1
-    total = max(1, profile.layers)
-    small, extra = divmod(total, groups)
+    number = np.cumsum(is_layer) - 1
+    small, extra = divmod(max(1, int(is_layer.sum())), groups)
     border = extra * (small + 1)
     group = np.where(number < border, number // (small + 1), extra + (number - border) // max(1, small))
-    last = np.flatnonzero(profile.is_layer)
+    last = np.flatnonzero(is_layer)
     after = np.arange(len(number)) > (last[-1] if len(last) else -1)
     stage: NDArray[np.int64] = np.where(after, layout.pp - 1, np.clip(group, 0, groups - 1) % layout.pp)
     return stage
@@ -155,10 +155,8 @@ class _States:
     moments: float
     host: float
     buffers: float
-    trained: float
-    """Trained weights of this rank before ZeRO cuts them."""
     updated: float
-    """Those of them that this rank updates."""
+    """Weights that this rank updates."""
 
 
 def _stage_memory(
@@ -212,9 +210,8 @@ def _states(profile: MemoryProfile, layout: Layout, given: Assumptions, mine: ND
         host, masters, moments = masters + moments + FP32_BYTES * updated, 0.0, 0.0
     if layout.offload is Offload.PARAMETERS:
         host, weights = host + weights, 0.0
-    return _States(
-        weights, gradients, masters, moments, host, _buffers(layout, given, cut + expert), share(9, trained_only=True), updated
-    )
+    buffers = _buffers(layout, given, cut + expert)
+    return _States(weights, gradients, masters, moments, host, buffers, updated)
 
 
 def _buffers(layout: Layout, given: Assumptions, rows: Array) -> float:
@@ -261,7 +258,7 @@ _Load = tuple[Moment, float, float, float, float]
 def _in_backward(
     profile: MemoryProfile, layout: Layout, stage: int, mine: NDArray[np.bool_], states: _States
 ) -> _Load:
-    """Return the highest moment of the backward pass: layers before are still kept, gradients of layers after are done."""
+    """Return the highest moment of the backward pass: layers before are kept, gradients of layers after are done."""
     width = layout.precision.element_bytes
     saved, working = _activations(profile, layout, mine)
     older = (micro_batches_in_flight(layout, stage) - 1.0) * float(saved.sum())
@@ -273,10 +270,11 @@ def _in_backward(
         grown = (rows * profile.trained)[mine]
         done = np.concatenate((np.cumsum(grown[::-1])[::-1][1:], [0.0]))
     at = int(np.argmax(before + working + done))
-    return Moment.BACKWARD, width * float(done[at]), width * (older + float(before[at])), width * float(working[at]), 0.0
+    kept = older + float(before[at])
+    return Moment.BACKWARD, width * float(done[at]), width * kept, width * float(working[at]), 0.0
 
 
-def _in_loss(  # noqa: PLR0917 - as its neighbours
+def _in_loss(
     profile: MemoryProfile,
     layout: Layout,
     given: Assumptions,

@@ -71,13 +71,9 @@ def memory_profile(architecture: Architecture, shape: BatchShape, kernels: Kerne
     rows: list[_Row] = []
     for at, block in enumerate(blocks):
         rows.extend([_row(block, kernels, is_last=at == len(blocks) - 1)] * block.repeat)
-    columns = [np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in _COLUMNS]
-    return MemoryProfile(
-        architecture.name,
-        np.array([row.is_layer for row in rows], dtype=np.bool_),
-        *columns,
-        logits=sum(row.logits for row in rows),
-    )
+    columns = {name: np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in _COLUMNS}
+    is_layer = np.array([row.is_layer for row in rows], dtype=np.bool_)
+    return MemoryProfile(name=architecture.name, is_layer=is_layer, logits=sum(row.logits for row in rows), **columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +92,9 @@ class _Row:
     logits: float
 
 
-_COLUMNS = ("dense", "expert", "replicated", "trained", "largest", "saved", "scores", "inputs", "working", "working_kept")
+_COLUMNS = (
+    "dense", "expert", "replicated", "trained", "largest", "saved", "scores", "inputs", "working", "working_kept",
+)  # fmt: skip
 
 
 def _row(block: Block, kernels: Kernels, *, is_last: bool) -> _Row:

@@ -14,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 
-class PeakTracker(TorchDispatchMode):
-    """Counts the bytes of living tensors of this thread while it is entered; on CPU autograd runs in the same thread."""
+class PeakTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has not annotated it
+    """Counts the bytes of living tensors of this thread; on CPU autograd runs in the same thread."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.living_bytes = 0
         self.peak_bytes = 0
         self._known: dict[int, weakref.ref[Any]] = {}
@@ -66,7 +66,7 @@ def peak_step_bytes(
     batch: Iterable[torch.Tensor] = (),
     steps: int = 2,
 ) -> int:
-    """Return the peak of living bytes over the last of `steps` training steps; before it the optimizer has its state."""
+    """Return the peak of living bytes over the last of `steps` steps; the first ones make the optimizer's state."""
     tracker = PeakTracker()
     state = (value for entry in optimizer.state.values() for value in entry.values() if isinstance(value, torch.Tensor))
     with tracker:
