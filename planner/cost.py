@@ -45,8 +45,8 @@ class StoragePrice:
 
     def __post_init__(self) -> None:
         """Raise BadInputError for a price without its date."""
-        if not (isinstance(self.as_of, date) and self.usd_per_gb_month > 0.0):
-            raise BadInputError(f"storage price {self.usd_per_gb_month}: must be positive, and have a date (as_of)")
+        if not self.usd_per_gb_month > 0.0:
+            raise BadInputError(f"usd_per_gb_month = {self.usd_per_gb_month} ({self.source}): must be positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

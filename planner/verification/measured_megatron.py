@@ -10,7 +10,7 @@ from planner.architectures.operations import BatchShape
 from planner.hardware import Instance, default_catalogue
 from planner.layout import Layout, Recompute
 from planner.memory import Assumptions, Update, estimate_memory
-from planner.memory_profile import Kernels, MemoryProfile, memory_profile
+from planner.memory_profile import EAGER, MemoryProfile, memory_profile
 from planner.time_calibration import Calibration
 from planner.time_profile import TimeProfile, time_profile
 from planner.time_step import StepTime, estimate_step
@@ -56,7 +56,8 @@ MODELS_2022 = (
 
 def selene() -> Instance:
     """Return the machines of both papers: DGX A100 80 GB with 8 links of 200 Gbit/s."""
-    return replace(default_catalogue().instance("p4de"), inter_node_bytes_per_s=8 * 200e9 / 8, source="DGX A100, Selene")
+    known = default_catalogue().instance("p4de")
+    return replace(known, inter_node_bytes_per_s=8 * 200e9 / 8, source="DGX A100, Selene")
 
 
 def megatron_2022_steps() -> list[MeasuredStep]:
@@ -66,7 +67,7 @@ def megatron_2022_steps() -> list[MeasuredStep]:
 
 def _steps_2022(row: Megatron2022) -> Iterator[MeasuredStep]:
     model = decoder(f"megatron-{row.name}", row.width, row.heads, row.layers, VOCABULARY, TOKENS)
-    profile = time_profile(model, BatchShape(row.micro_batch, TOKENS), Kernels.EAGER)
+    profile = time_profile(model, BatchShape(row.micro_batch, TOKENS), EAGER)
     for recompute, seconds in ((Recompute.FULL, row.full_s), (Recompute.SELECTIVE, row.selective_s)):
         layout = Layout(
             tp=row.tp, pp=row.pp, interleave=row.interleave, micro_batch=row.micro_batch,
@@ -143,9 +144,9 @@ def _fits(model: Model, layout: Layout) -> bool:
 
 @cache
 def _memory_profile(model: Model, micro_batch: int) -> MemoryProfile:
-    return memory_profile(model, BatchShape(micro_batch, TOKENS), Kernels.EAGER)
+    return memory_profile(model, BatchShape(micro_batch, TOKENS), EAGER)
 
 
 @cache
 def _time_profile(model: Model, micro_batch: int) -> TimeProfile:
-    return time_profile(model, BatchShape(micro_batch, TOKENS), Kernels.EAGER)
+    return time_profile(model, BatchShape(micro_batch, TOKENS), EAGER)
