@@ -65,7 +65,7 @@ def decoder(name: str, width: int, heads: int, layers: int, vocabulary: int, tok
         x = tape.add("positions", x, tape.lookup("wpe", rows, shape.tokens or tokens, width))
         x = tape.layers("h", ("layer",) * layers, lambda value, _: layer(tape, value, shape.samples), x)
         tape.block("head", x)
-        tape.linear("lm_head", tape.norm("ln_f", x), vocabulary, is_tied=True, is_embedding=True)
+        tape.linear("lm_head", tape.norm("ln_f", x), vocabulary, tied_to="wte", is_embedding=True)
 
     return Model(name, forward, BatchShape(tokens=tokens))
 
