@@ -1,4 +1,4 @@
-"""Known models by name: `llama3.1-405b`, `gpt2`, `vit-b-16`. Sizes are facts, from papers and published config.json files."""
+"""Known models by name: `llama3.1-405b`, `gpt2`, `vit-b-16`. Sizes are facts from papers and config.json files."""
 
 from difflib import get_close_matches
 from typing import Any

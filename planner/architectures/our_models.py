@@ -16,19 +16,56 @@ _PATCH = 4
 """Bytes of each position of the byte transformer."""
 _MAX_BYTES = 64
 _PIXELS = 32
+_HIDDEN_MULTIPLE = 16
+"""Of the perceptrons of language models: 8/3 of the width, rounded up to it."""
 
 
 def is_ours(given: Mapping[str, Any]) -> bool:
     """Return whether a mapping is a `model` section of ours."""
-    return given.get("kind") == "clip"
+    return given.get("kind") in {"clip", "lm"}
 
 
 def read_ours(given: Mapping[str, Any]) -> Model:
-    """Return the model of a `model` section, to which `texts_per_image` (4) of `data` may be added. Raises BadInputError.
+    """Return the model of a `model` section, to which `texts_per_image` or `sequence_length` of `data` may be added.
 
-    A sample is an image with its texts; `tokens` are bytes. The products in the loss are left out.
+    Of `clip`, a sample is an image with its texts, and `tokens` are bytes. The products in losses are left out. Raises
+    BadInputError.
     """
     settings = Settings.of(given)
+    return _read_lm(settings) if given["kind"] == "lm" else _read_clip(settings)
+
+
+def _read_lm(settings: Settings) -> Model:
+    width, heads = settings.integer("width"), settings.integer("heads")
+    vocabulary, layers = settings.integer("vocabulary", 256), settings.integer("layers")
+    hidden = _HIDDEN_MULTIPLE * -(-8 * width // (3 * _HIDDEN_MULTIPLE))
+
+    def forward(tape: Tape, shape: BatchShape) -> None:
+        tape.block("embedding")
+        x = tape.lookup("embed", shape.samples * (shape.tokens or 0), vocabulary, width)
+
+        def layer(value: Value, _: object) -> Value:
+            inner = tape.norm("norm1", value, bias=False)
+            together = tape.linear("queries_keys_values", inner, 3 * width)
+            queries, keys, values = tape.sliced(together, width, width, width)
+            queries = tape.rotate(tape.head_norm("query_norm", queries, width // heads))
+            keys = tape.rotate(tape.head_norm("key_norm", keys, width // heads))
+            mixed = tape.attention(queries, keys, values, heads=heads, samples=shape.samples, is_causal=True)
+            value = tape.add("residual", value, tape.linear("attended", mixed, width))
+            inner = tape.norm("norm2", value, bias=False)
+            gate, up = tape.sliced(tape.linear("gate_and_expand", inner, 2 * hidden), hidden, hidden)
+            inner = tape.multiply("product", tape.activation("silu", gate), up)
+            return tape.add("residual", value, tape.linear("contract", inner, width))
+
+        x = tape.layers("blocks", [None] * layers, layer, x)
+        tape.block("head", x)
+        tape.linear("output", tape.norm("norm", x, bias=False), vocabulary, tied_to="embed", is_embedding=True)
+
+    tokens = settings.integer("sequence_length", 128)
+    return Model(settings.text("name", "lm"), forward, BatchShape(tokens=tokens))
+
+
+def _read_clip(settings: Settings) -> Model:
     tower = settings.text("text_tower", "ngram")
     if tower not in {"ngram", "bytes"}:
         raise BadInputError(f"model.text_tower = {tower!r} ({settings.source}): must be ngram or bytes")

@@ -185,11 +185,12 @@ class Tape:
         parameters, active = weights
         out = Value(x.rows, width, x.has_gradient or trainable)
         product = Product(x.rows, x.width, width)
+        flops = product.flops
         self._write(
             Operation(
-                name, Kind.MATMUL, product.flops,
-                input_gradient_flops=product.flops if x.has_gradient else 0,
-                weight_gradient_flops=product.flops if trainable else 0,
+                name, Kind.MATMUL, flops,
+                input_gradient_flops=flops if x.has_gradient else 0,
+                weight_gradient_flops=flops if trainable else 0,
                 parameters=parameters, active_parameters=active, trainable=trainable,
                 input_elements=x.elements, output_elements=out.elements,
                 saved_elements=self.keep(x) if trainable else 0, products=(product,), is_embedding=is_embedding,
@@ -268,14 +269,15 @@ class Tape:
         """Write a convolution from x [positions, channels] to `rows` positions of `width` channels (over the batch)."""
         inner = x.width // groups * prod(kernel)
         product = Product(rows, inner, width // groups, batch=groups)
+        flops = product.flops
         trainable = self.trains(name)
         parameters = inner * width + (width if bias else 0)
         out = Value(rows, width, x.has_gradient or trainable)
         self._write(
             Operation(
-                name, Kind.CONVOLUTION, product.flops,
-                input_gradient_flops=product.flops if x.has_gradient else 0,
-                weight_gradient_flops=product.flops if trainable else 0,
+                name, Kind.CONVOLUTION, flops,
+                input_gradient_flops=flops if x.has_gradient else 0,
+                weight_gradient_flops=flops if trainable else 0,
                 parameters=parameters, active_parameters=parameters, trainable=trainable,
                 input_elements=x.elements, output_elements=out.elements,
                 saved_elements=self.keep(x) if trainable else 0, products=(product,),
