@@ -53,7 +53,8 @@ class Case:
     @property
     def name(self) -> str:
         """What distinguishes it."""
-        what = [f"{self.samples} x {self.tokens}" if self.tokens else str(self.samples), *map(str, self.changes.items())]
+        what = [f"{self.samples} x {self.tokens}" if self.tokens else str(self.samples)]
+        what += [f"{name} {value}" for name, value in self.changes.items()]
         what += [f"recompute {self.recompute}"] if self.recompute is not Recompute.NONE else []
         what += [str(self.optimizer)] if self.optimizer is not Optimizer.ADAMW else []
         what += [f"{self.accumulation} micro-batches"] if self.accumulation > 1 else []
