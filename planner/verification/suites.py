@@ -1,0 +1,25 @@
+"""Which suites there are, and where each is defined. A suite's module is imported when the suite is asked for."""
+
+from importlib import import_module
+
+from planner.errors import UnknownNameError
+from planner.verification.check import Suite
+
+SUITES: dict[str, str] = {
+    "chinchilla": "planner.verification.law_fits:chinchilla_suite",
+    "data_constrained": "planner.verification.law_fits:data_constrained_suite",
+    "learning_curves": "planner.verification.law_tables:learning_curves_suite",
+    "olmo_ladder": "planner.verification.law_tables:olmo_ladder_suite",
+    "openclip_exponents": "planner.verification.law_tables:openclip_suite",
+    "step_law": "planner.verification.law_tables:step_law_suite",
+}
+"""The name of each suite and `module:function`."""
+
+
+def suite_named(name: str) -> Suite:
+    """Return a suite. Raises UnknownNameError with the names there are."""
+    if name not in SUITES:
+        raise UnknownNameError(f"suite {name!r}: must be one of {', '.join(SUITES)}")
+    module, _, what = SUITES[name].partition(":")
+    found: Suite = getattr(import_module(module), what)
+    return found
