@@ -13,7 +13,7 @@ from planner.laws.hyperparameters import STEP_LAW, cell_optima, fit_hyperparamet
 from planner.laws.law import predict
 from planner.laws.learning_curve import LEARNING_CURVE, areas
 from planner.laws.loss_laws import HOFFMANN
-from planner.laws.repetition import posterior, profile
+from planner.laws.repetition import over_own_base, posterior, profile
 from planner.laws.runs import Array, Runs
 
 
@@ -143,3 +143,18 @@ def test_cells_with_too_few_runs_are_told() -> None:
     assert any("runs near the best" in note for note in cell_optima(few).notes)
     with pytest.raises(BadRunsError, match="vary both"):
         cell_optima(runs.take(np.arange(4)))
+
+
+def test_the_base_is_fitted_to_the_runs_that_repeat_nothing() -> None:
+    runs = noiseless(DATA_CONSTRAINED, 200)
+    once = np.arange(200) < 60
+    tokens = runs.tokens
+    unique = np.where(once, tokens, np.minimum(runs.other["unique_tokens"], tokens / 2.0))
+    params = np.where(once, np.minimum(runs.params, 0.2 * C4.optimal_params(unique)), runs.params)
+    columns = {"params": params, "tokens": tokens, "unique_tokens": unique}
+    loss = predict(DATA_CONSTRAINED, TRUE_VALUES["data_constrained"], columns)
+    found = over_own_base(runs_of(params, tokens, loss, unique_tokens=unique))
+    assert (found.base.floor, found.base.alpha) == pytest.approx((C4.floor, C4.alpha), rel=1e-3)
+    assert "the 60 runs of one epoch" in found.source
+    with pytest.raises(BadRunsError, match="needs at least 6"):
+        over_own_base(runs_of(params[60:], tokens[60:], loss[60:], unique_tokens=unique[60:]))
