@@ -17,7 +17,7 @@ from planner.laws.isoflop import approach_2
 from planner.laws.law import Law
 from planner.laws.loss_laws import HOFFMANN
 from planner.laws.outliers import drop_outliers
-from planner.laws.repetition import posterior
+from planner.laws.repetition import over_own_base, posterior
 from planner.laws.runs import Runs
 
 _BEYOND = 10.0
@@ -128,7 +128,8 @@ def _fits(
         asked.insert(0, HOFFMANN)
     for law in asked:
         try:
-            yield fit(runs, law, outliers=outliers, bootstrap=bootstrap, seed=seed)
+            over = over_own_base(drop_outliers(runs, outliers)[0]) if law is DATA_CONSTRAINED else law
+            yield fit(runs, over, outliers=outliers, bootstrap=bootstrap, seed=seed)
         except BadRunsError as error:
             if laws is not None and law in laws:
                 raise
@@ -199,6 +200,8 @@ def _repetition(fits: Sequence[Fit], level: float) -> list[str]:
                 f"{name} {values[1]:.3g}, {100 * level:g} % [{values[0]:.3g}, {values[2]:.3g}]"
                 for name, values in found.items()
             )
-            base = " (on the base fitted to C4)" if each.law is DATA_CONSTRAINED else ""
-            return [f"repeated tokens, posterior{base}: {said}: carry it, not the best fit"]
+            return [
+                f"repeated tokens, posterior given the base: {said}: carry it, not the best fit",
+                "laws without unique_tokens take repeated tokens for new ones",
+            ]
     return []

@@ -59,7 +59,8 @@ def _isoflop(axes: Any, shown: Fit, comparison: Comparison) -> None:
     if not budgets:
         axis.plot(runs.params, runs.loss, ".", label="no budget has five sizes")
     axis.set(xscale="log", xlabel="params", ylabel="loss")
-    axis.legend(fontsize="x-small", title="points; dashed: parabola; solid: approach 3", title_fontsize="x-small")
+    axis.set_title("points; dashed: parabola; solid: approach 3", fontsize="small")
+    axis.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _contours(axes: Any, shown: Fit, comparison: Comparison) -> None:
