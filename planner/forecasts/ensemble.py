@@ -7,8 +7,9 @@ import numpy as np
 
 from planner.forecasts.interaction_law import FLOOR, Array
 from planner.forecasts.intervals import scale
+from planner.forecasts.members import MEMBERS
 from planner.forecasts.posterior import Posterior, fit, weighted_quantile, weights_of
-from planner.forecasts.priors import MEMBERS, NO_FLOOR, Prior, doubt, loosened
+from planner.forecasts.priors import NO_FLOOR, Prior, doubt, loosened
 from planner.laws.runs import Runs
 
 _NO_FLOOR_BELOW = -0.9
@@ -51,7 +52,7 @@ class Ensemble:
 
 
 def fit_ensemble(runs: Runs, members: Sequence[Prior] = MEMBERS) -> Ensemble:
-    """Fit all members and the guard to `runs`: some 10 ms for a hundred runs.
+    """Fit all members and the guard to `runs`: some 50 ms for a hundred runs.
 
     Where the frontier lies below all on which the priors were learned, they are loosened, and what the evidence then
     leaves open of the parameters widens σ.
