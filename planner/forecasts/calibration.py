@@ -19,8 +19,8 @@ import numpy as np
 from planner.forecasts.ensemble import fit_ensemble
 from planner.forecasts.interaction_law import Array
 from planner.forecasts.intervals import MULTIPLIERS
-from planner.forecasts.posterior import weighted_quantile
 from planner.forecasts.members import WIDE, draws, quartet
+from planner.forecasts.posterior import weighted_quantile
 from planner.forecasts.priors import Prior
 from planner.forecasts.splits import Split, by_ratio, family_mean
 
