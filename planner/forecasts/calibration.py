@@ -49,16 +49,16 @@ def candidates(count: int = CANDIDATES) -> tuple[tuple[Prior, ...], ...]:
     return tuple(quartet(hyper) for hyper in draws(WIDE, count))
 
 
-def errors_of(split: Split, members: Sequence[Prior]) -> Errors:
-    """Return the errors of one ensemble on one split."""
+def errors_of(split: Split, groups: Sequence[Sequence[Prior]]) -> Errors:
+    """Return the errors of the ensemble of these groups on one split."""
     tests = split.tests
-    forecast = fit_ensemble(split.evidence, members).forecast(tests.params, tests.tokens, tests.flops)
+    forecast = fit_ensemble(split.evidence, groups).forecast(tests.params, tests.tokens, tests.flops)
     return Errors(forecast.log_loss - np.log(tests.loss), forecast.scale)
 
 
 def nested_errors(splits: Sequence[Split], ensembles: Sequence[Sequence[Prior]]) -> list[Errors]:
     """Return the errors of each split by ensembles chosen on the other families. About a minute for 120 ensembles."""
-    answers = [[errors_of(split, members) for members in ensembles] for split in splits]
+    answers = [[errors_of(split, [group]) for group in ensembles] for split in splits]
     medians = np.array([[answer.median for answer in of_split] for of_split in answers])
     found: dict[int, Errors] = {}
     for family in sorted({split.family for split in splits}):

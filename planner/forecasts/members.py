@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from planner.forecasts.priors import Prior
 
-_ENSEMBLES = 16
+_DRAWS = 16
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23)
 _HALF_GAP = 0.05
 _FIXED = 1e-4
@@ -78,5 +78,5 @@ def _reversed_digits(number: int, base: int) -> float:
     return value
 
 
-MEMBERS: tuple[Prior, ...] = tuple(prior for hyper in draws(LEARNED, _ENSEMBLES) for prior in quartet(hyper))
-"""The ensemble: its forecasts are averaged with equal weights."""
+MEMBERS: tuple[tuple[Prior, ...], ...] = tuple(quartet(hyper) for hyper in draws(LEARNED, _DRAWS))
+"""The ensemble in groups of four: all forecasts are averaged with equal weights."""
