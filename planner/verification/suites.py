@@ -6,12 +6,10 @@ from planner.errors import UnknownNameError
 from planner.verification.check import Suite
 
 SUITES: dict[str, str] = {
-
-
-    """Return a suite. Raises UnknownNameError with the names there are."""
     "chinchilla": "planner.verification.law_fits:chinchilla_suite",
     "chinchilla_a4": "planner.verification.flops_tables:chinchilla_a4_suite",
     "data_constrained": "planner.verification.law_fits:data_constrained_suite",
+    "forecasts": "planner.verification.forecast_splits:suite",
     "learning_curves": "planner.verification.law_tables:learning_curves_suite",
     "megatron": "planner.verification.system:megatron_throughput",
     "megatron_flops": "planner.verification.flops_tables:megatron_suite",
@@ -24,9 +22,12 @@ SUITES: dict[str, str] = {
     "published_flops": "planner.verification.flops_tables:published_suite",
     "step_law": "planner.verification.law_tables:step_law_suite",
     "torchtitan": "planner.verification.system:torchtitan_memory",
-"""The name of each suite and `module:function`."""
-def suite_named(name: str) -> Suite:
 }
+"""The name of each suite and `module:function`."""
+
+
+def suite_named(name: str) -> Suite:
+    """Return a suite. Raises UnknownNameError with the names there are."""
     if name not in SUITES:
         raise UnknownNameError(f"suite {name!r}: must be one of {', '.join(SUITES)}")
     module, _, what = SUITES[name].partition(":")
