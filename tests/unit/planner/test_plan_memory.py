@@ -88,9 +88,9 @@ def test_micro_batches_in_flight(pp: int, interleave: int, accumulation: int, ex
 
 def test_stages_get_layers_evenly_with_the_ends() -> None:
     found = profile()
-    assert stage_of_groups(found.is_layer, Layout(pp=3)).tolist() == [0, 0, 1, 2, 2]
-    assert stage_of_groups(found.is_layer, Layout(pp=2)).tolist() == [0, 0, 0, 1, 1]
-    assert stage_of_groups(found.is_layer, Layout()).tolist() == [0] * 5
+    assert stage_of_groups(found.is_layer, 3, 1).tolist() == [0, 0, 1, 2, 2]
+    assert stage_of_groups(found.is_layer, 2, 1).tolist() == [0, 0, 0, 1, 1]
+    assert stage_of_groups(found.is_layer, 1, 1).tolist() == [0] * 5
 
 
 def test_the_nearest_layout_fits_and_has_the_same_batch() -> None:
@@ -115,7 +115,7 @@ def test_a_layout_takes_less_than_a_millisecond() -> None:
     began_s = time.perf_counter()
     for layout in layouts:
         estimate_memory(found, layout)
-    assert (time.perf_counter() - began_s) / len(layouts) < 5e-3
+    assert (time.perf_counter() - began_s) / len(layouts) < 2e-3
 
 
 @pytest.mark.parametrize(
