@@ -11,10 +11,13 @@ from planner.architectures import BatchShape, Lora, Tuning, load
 from planner.hardware import default_catalogue
 from planner.layout import Layout, Precision, Recompute
 from planner.layout_shape import layout_shape
-from planner.memory import PLAIN, Moment, estimate_memory, micro_batches_in_flight, stage_of_groups
+from planner.layout_table import LayoutTable
+from planner.memory import PLAIN, Moment, estimate_memory
 from planner.memory_formulas import GIB, korthikanti_layer_bytes, zero_state_bytes
 from planner.memory_profile import EAGER, MemoryProfile, memory_profile, transformers_kernels
+from planner.memory_stage import micro_batches_in_flight
 from planner.memory_verdict import nearest_fit, verdict
+from planner.pipeline_stages import stage_of_groups
 from planner.verification.measured_steps import decoder
 
 SMALL: Mapping[str, Any] = {
@@ -82,8 +85,8 @@ def test_parts_add_up_and_more_samples_take_more() -> None:
      (4, 2, 8, [5.5, 4.5, 3.5, 2.5])],
 )  # fmt: skip
 def test_micro_batches_in_flight(pp: int, interleave: int, accumulation: int, expected: list[float]) -> None:
-    layout = Layout(pp=pp, interleave=interleave, accumulation=accumulation)
-    assert [micro_batches_in_flight(layout, stage) for stage in range(pp)] == expected
+    layouts = LayoutTable.of([Layout(pp=pp, interleave=interleave, accumulation=accumulation)])
+    assert [float(micro_batches_in_flight(layouts, stage)[0]) for stage in range(pp)] == expected
 
 
 def test_stages_get_layers_evenly_with_the_ends() -> None:
@@ -112,10 +115,10 @@ def test_a_layout_takes_less_than_a_millisecond() -> None:
     found = memory_profile(model, BatchShape(1, 8192))
     layouts = [Layout(dp=8, tp=8, pp=pp, accumulation=32) for pp in (1, 2, 4, 8, 16, 32)]
     estimate_memory(found, layouts[0])
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     for layout in layouts:
         estimate_memory(found, layout)
-    assert (time.perf_counter() - began_s) / len(layouts) < 2e-3
+    assert (time.process_time() - began_s) / len(layouts) < 2e-3
 
 
 @pytest.mark.parametrize(
