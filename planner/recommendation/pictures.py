@@ -3,7 +3,7 @@
 Needs matplotlib (the extra `plot`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +22,38 @@ def draw_recommendation(found: Recommendation, folder: Path) -> list[Path]:
 
 
 def front_figure(found: Recommendation) -> Any:
-    """Return loss over spending, with 90 % intervals; the size of a point is its days, its colour its machines."""
-    figure, axis = _figure("plans that none other beats in loss, spending and days")
-    for name in dict.fromkeys(map(_name, found.front)):
-        of_name = [plan for plan in found.front if _name(plan) == name]
-        spent = [_spent(plan) for plan in of_name]
-        below = [plan.loss - plan.loss_range[0] for plan in of_name]
-        above = [plan.loss_range[1] - plan.loss for plan in of_name]
-        axis.errorbar(
-            spent, [plan.loss for plan in of_name], yerr=[below, above], fmt="o", capsize=2, alpha=0.85, label=name
-        )
-        for x, plan in zip(spent, of_name, strict=True):
-            text = f"{plan.machines.devices} · {plan.days:.3g} d"
-            axis.annotate(text, (x, plan.loss), textcoords="offset points", xytext=(5, 5), fontsize="x-small")
-    chosen = found.choice
-    axis.plot(_spent(chosen), chosen.loss, "*", markersize=16, color="tab:red", label="the choice", zorder=5)
-    axis.set_xscale("log")
-    axis.set_xlabel(_unit(found.front) + ", training and inference")
-    axis.set_ylabel("loss, with 90 % interval")
-    axis.legend(fontsize="small")
+    """Return loss over spending and over days, with 90 % intervals; the numbers are those of accelerators."""
+    figure, axes = _figure("plans that none other beats in loss, spending and days", panels=2)
+    over = ((_spent, _unit(found.front) + ", training and inference"), (lambda plan: plan.days, "days of training"))
+    for axis, (position, label) in zip(axes, over, strict=True):
+        for name in dict.fromkeys(map(_name, found.front)):
+            _points(axis, [plan for plan in found.front if _name(plan) == name], position, name)
+        chosen = found.choice
+        axis.plot(position(chosen), chosen.loss, "*", markersize=16, color="tab:red", label="the choice", zorder=5)
+        axis.set_xscale("log")
+        axis.set_xlabel(label)
+    axes[0].set_ylabel("loss, with 90 % interval")
+    axes[0].legend(fontsize="small")
     return figure
+
+
+def _points(axis: Any, plans: Sequence[Plan], position: Callable[[Plan], float], name: str) -> None:
+    x = [position(plan) for plan in plans]
+    losses = [plan.loss for plan in plans]
+    below = [plan.loss - plan.loss_range[0] for plan in plans]
+    above = [plan.loss_range[1] - plan.loss for plan in plans]
+    axis.errorbar(x, losses, yerr=[below, above], fmt="o", capsize=2, alpha=0.85, label=name)
+    labelled: dict[str, Plan] = {}
+    for at, plan in zip(x, plans, strict=True):
+        if labelled.setdefault(f"{at:.2g}", plan) is plan:  # those at one place would lie on top of each other
+            number = str(plan.machines.devices)
+            axis.annotate(number, (at, plan.loss), textcoords="offset points", xytext=(5, 5), fontsize="x-small")
 
 
 def price_figure(plans: Sequence[Plan]) -> Any:
     """Return model FLOPs for the money over days, by kind of machines and their number."""
-    figure, axis = _figure("what the money buys: compute of the run, as the law counts it, per unit of spending")
+    title = "what the money buys: compute of the run, as the law counts it, per unit of spending"
+    figure, (axis,) = _figure(title)
     for name in dict.fromkeys(_name(plan) for plan in plans):
         of_name = sorted((plan for plan in plans if _name(plan) == name), key=lambda plan: plan.days)
         axis.plot(
@@ -73,11 +80,12 @@ def _unit(plans: Sequence[Plan]) -> str:
     return "dollars" if all(plan.usd is not None for plan in plans) else "device-hours"
 
 
-def _figure(title: str) -> tuple[Any, Any]:
+def _figure(title: str, panels: int = 1) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra, and slow to import
 
-    figure = Figure(figsize=(8.0, 4.8), layout="constrained")
-    axis = figure.subplots()
-    axis.set_title(title, loc="left", fontsize="small")
-    axis.grid(visible=True, alpha=0.25)
-    return figure, axis
+    figure = Figure(figsize=(4.5 * panels + 3.0, 4.8), layout="constrained")
+    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    figure.suptitle(title, fontsize="small")
+    for axis in axes:
+        axis.grid(visible=True, alpha=0.25)
+    return figure, axes
