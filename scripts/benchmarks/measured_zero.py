@@ -43,7 +43,7 @@ def estimated(stage: int, precision: str) -> MemoryEstimate:
 
 
 def measured(stage: int, precision: str) -> dict[str, Any]:
-    """Start both ranks, wait for them, and return rank 0's figures beside the estimate. Raises what went wrong there."""
+    """Start both ranks, wait for them, and return rank 0's figures beside the estimate. Raises RuntimeError."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])

@@ -15,7 +15,7 @@ import numpy as np
 from planner.architectures import BatchShape, load
 from planner.errors import NoReferenceDataError
 from planner.layout import Layout
-from planner.memory import estimate_memory
+from planner.memory import Assumptions, estimate_memory
 from planner.memory_profile import memory_profile
 from planner.verification.measured_megatron import TABLE5_SOURCE, megatron_2021_rows, megatron_2022_steps
 from planner.verification.system import fitted, mpt_errors
@@ -30,8 +30,8 @@ _WORST = Figure("The same, worst case", "%", may_be_zero=True)
 _FALSE_FITS = Figure("Steps that hold more than the margin allows", "", Goal(at_most=0.0, of="ours"), may_be_zero=True)
 _LAYOUT = Figure("Memory of one layout of a 126-layer model", "ms", Goal(at_most=1.0, of="ours"))
 _DEADLINE_S = 300.0
-_MARGIN = 0.02
-"""Of the estimate: half of what Assumptions.fragmentation adds by default, so that a `fits` at its edge is none."""
+_MARGIN = Assumptions().fragmentation
+"""Of the estimate: what a verdict adds by default, so that a step that holds more would be a `fits` that does not."""
 _ONCE = {Effort.QUICK: 1, Effort.NORMAL: 1, Effort.FULL: 1}
 
 
