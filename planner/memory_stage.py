@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from planner.layout import Offload, Optimizer, Precision, Recompute
+from planner.layout import Offload, Precision, Recompute
 from planner.layout_table import Integers, LayoutTable, Mask
 from planner.memory_assumptions import Assumptions, Update
 from planner.pipeline_stages import Array, DistinctRows, Run
@@ -164,8 +164,7 @@ def _states(stage: Stage, given: Assumptions) -> _States:
 
 
 def _has_masters(layouts: LayoutTable) -> Mask:
-    in_16_bits = layouts.precision is not Precision.FP32
-    return np.asarray(in_16_bits | ((layouts.zero >= 1) & (layouts.optimizer is Optimizer.ADAMW)))
+    return np.asarray((layouts.zero >= 1) | (layouts.precision is not Precision.FP32))
 
 
 def _buffers(layouts: LayoutTable, given: Assumptions, total: Array, largest: Array) -> Array:
@@ -249,7 +248,11 @@ def _in_loss(stage: Stage, given: Assumptions, states: _States) -> _Load:
 
 
 def _in_update(stage: Stage, given: Assumptions, states: _States) -> _Load:
-    """Return the moment of the update: no activations, all gradients, and what the optimizer computes with."""
+    """Return the moment of the update: no activations, and what the optimizer computes with.
+
+    DeepSpeed's ZeRO casts this rank's gradients to fp32 before it updates; at stages 1 and 2 it has freed the others
+    by then, at stage 3 they lie in a buffer that stays (measured: scripts/benchmarks/measured_zero.py).
+    """
     layouts = stage.layouts
     nothing = np.zeros(len(layouts))
     if layouts.offload is not Offload.NONE:
@@ -257,6 +260,6 @@ def _in_update(stage: Stage, given: Assumptions, states: _States) -> _Load:
     largest = max((run.largest for run in stage.runs), default=0.0) / layouts.tp
     one_by_one = 2.0 * np.where(layouts.zero > 0, states.updated, largest)
     copies = {Update.FUSED: nothing, Update.FOREACH: states.updated, Update.ONE_BY_ONE: one_by_one}[given.update]
-    # DeepSpeed casts the gradients of this rank's part to fp32 before it updates masters.
-    is_cast = (states.masters > 0.0) & (layouts.precision is not Precision.FP32)
-    return states.gradients, nothing, FP32_BYTES * (copies + np.where(is_cast, states.updated, 0.0)), nothing
+    cast = np.where(states.masters > 0.0, states.updated, 0.0)
+    gradients = np.where((layouts.zero == 1) | (layouts.zero == 2), 0.0, states.gradients)
+    return gradients, nothing, FP32_BYTES * (copies + cast), nothing

@@ -24,7 +24,7 @@ def draw_recommendation(found: Recommendation, folder: Path) -> list[Path]:
 def front_figure(found: Recommendation) -> Any:
     """Return loss over spending and over days, with 90 % intervals; the numbers are those of accelerators."""
     figure, axes = _figure("plans that none other beats in loss, spending and days", panels=2)
-    over = ((_spent, _unit(found.front) + ", training and inference"), (lambda plan: plan.days, "days of training"))
+    over = ((_spent, _unit(found.front) + ", training and inference"), (_days, "days of training"))
     for axis, (position, label) in zip(axes, over, strict=True):
         for name in dict.fromkeys(map(_name, found.front)):
             _points(axis, [plan for plan in found.front if _name(plan) == name], position, name)
@@ -74,6 +74,10 @@ def _name(plan: Plan) -> str:
 
 def _spent(plan: Plan) -> float:
     return plan.device_hours if plan.usd is None else plan.usd
+
+
+def _days(plan: Plan) -> float:
+    return plan.days
 
 
 def _unit(plans: Sequence[Plan]) -> str:
