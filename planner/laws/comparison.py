@@ -13,6 +13,7 @@ from planner.laws.data_constrained import DATA_CONSTRAINED, DataConstrained
 from planner.laws.envelope import approach_1
 from planner.laws.fitting import LEVEL, Fit, fit, interval
 from planner.laws.frontier import Frontier
+from planner.laws.hyperparameters import fit_hyperparameters
 from planner.laws.isoflop import approach_2
 from planner.laws.law import Law
 from planner.laws.loss_laws import HOFFMANN
@@ -109,6 +110,9 @@ def compare(
     budget = flops or _BEYOND * float(runs.flops.max())
     notes = list(runs.notes)
     fits = tuple(_fits(runs, laws, notes, outliers=outliers, bootstrap=bootstrap, seed=seed))
+    if not fits:
+        raise BadRunsError(f"no law can be fitted to these {len(runs)} runs: {'; '.join(notes)}")
+    fits += _hyperparameters(kept, notes, bootstrap, seed)
     frontiers = tuple(_frontiers(kept, notes, bootstrap, seed))
     rows = tuple(_rows(fits, frontiers, budget, level))
     notes += _disagreement(rows, budget)
@@ -136,6 +140,17 @@ def _fits(
             notes.append(f"not fitted: {error}")
 
 
+def _hyperparameters(runs: Runs, notes: list[str], bootstrap: int, seed: int) -> tuple[Fit, ...]:
+    """Fit the best learning rate and batch where the runs have both."""
+    if not {"learning_rate", "batch_tokens"} <= set(runs.columns()):
+        return ()
+    try:
+        return fit_hyperparameters(runs, bootstrap=bootstrap, seed=seed)
+    except BadRunsError as error:
+        notes.append(f"learning rate and batch: {error}")
+        return ()
+
+
 def _frontiers(runs: Runs, notes: list[str], bootstrap: int, seed: int) -> Iterator[Frontier]:
     for approach, draws in ((approach_1, min(bootstrap, _APPROACH_1_DRAWS)), (approach_2, bootstrap)):
         try:
@@ -160,7 +175,8 @@ def _rows(
             loss=None,
         )
     for each_fit in fits:
-        if not set(each_fit.law.columns) <= {"params", "tokens", "flops"} or "params" not in each_fit.law.columns:
+        of = set(each_fit.law.columns)
+        if each_fit.law.name not in LAWS or not {"params", "tokens"} <= of <= {"params", "tokens", "flops"}:
             continue
         theta = each_fit.theta[None, :]
         best, further = (optimum(each_fit.law, theta, flops * factor) for factor in (1.0, 1.1))

@@ -27,6 +27,7 @@ def noisy(law: Law, seed: int = 0, noise: float = 0.005) -> Runs:
                          ids=lambda law: law.name)  # fmt: skip
 def test_noiseless_points_give_the_parameters_back(law: Law) -> None:
     found = fit(noiseless(law), law)
+    assert found.is_converged
     assert found.residual_rms < 1e-6
     assert found.values == pytest.approx(TRUE_VALUES[law.name], rel=1e-3)
 
@@ -164,3 +165,9 @@ def test_a_comparison_always_has_approach_3_and_fits_all_that_it_can() -> None:
     assert [row.by for row in found.rows] == ["approach 1", "approach 2", "approach 3 (hoffmann)", "tied"]
     assert any("approaches 2 and 3" in note for note in found.notes)
     assert {each.law.name for each in compare(noisy(HOFFMANN)).fits} == set(LAWS)
+
+
+def test_runs_that_allow_no_law_are_refused_with_every_reason() -> None:
+    runs = noisy(HOFFMANN).take(np.arange(2))
+    with pytest.raises(BadRunsError, match=r"no law can be fitted to these 2 runs: .*hoffmann has 5 parameters"):
+        compare(replace(runs, other={}))

@@ -5,7 +5,7 @@ import pytest
 from fixtures_laws import TRUE_VALUES, noiseless
 
 from planner.errors import BadInputError, BadRunsError
-from planner.laws import runs_of
+from planner.laws import compare, runs_of
 from planner.laws.curve_completion import Curve, complete
 from planner.laws.data_constrained import C4, DATA_CONSTRAINED
 from planner.laws.error_envelope import error_envelope
@@ -135,6 +135,12 @@ def test_step_law_is_recovered_from_bowls_around_it() -> None:
     rate, batch = fit_hyperparameters(sweeps(), bootstrap=20)
     assert rate.values == pytest.approx(STEP_LAW["learning_rate"], rel=0.02)
     assert batch.values == pytest.approx(STEP_LAW["batch_tokens"], rel=0.02)
+
+
+def test_a_comparison_of_sweeps_has_the_best_learning_rate_and_batch() -> None:
+    found = {each.law.name: each.values for each in compare(sweeps()).fits}
+    assert found["learning_rate"]["a"] == pytest.approx(0.713, rel=0.02)
+    assert found["batch_tokens"]["b"] == pytest.approx(-0.571, rel=0.02)
 
 
 def test_cells_with_too_few_runs_are_told() -> None:
