@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_ensemble import runs
+from fixtures_forecasts import runs
 
 from planner.errors import BadInputError, BadRunsError, NoReferenceDataError, RefusedError
 from planner.forecasts import answer, backtest, draw_backtest, draw_frontier, own_runs, sets_in_folder
