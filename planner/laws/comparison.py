@@ -13,11 +13,12 @@ from planner.laws.data_constrained import DATA_CONSTRAINED, DataConstrained
 from planner.laws.envelope import approach_1
 from planner.laws.fitting import LEVEL, Fit, fit, interval
 from planner.laws.frontier import Frontier
+from planner.laws.hyperparameters import fit_hyperparameters
 from planner.laws.isoflop import approach_2
 from planner.laws.law import Law
 from planner.laws.loss_laws import HOFFMANN
 from planner.laws.outliers import drop_outliers
-from planner.laws.repetition import posterior
+from planner.laws.repetition import over_own_base, posterior
 from planner.laws.runs import Runs
 
 _BEYOND = 10.0
@@ -109,6 +110,9 @@ def compare(
     budget = flops or _BEYOND * float(runs.flops.max())
     notes = list(runs.notes)
     fits = tuple(_fits(runs, laws, notes, outliers=outliers, bootstrap=bootstrap, seed=seed))
+    if not fits:
+        raise BadRunsError(f"no law can be fitted to these {len(runs)} runs: {'; '.join(notes)}")
+    fits += _hyperparameters(kept, notes, bootstrap, seed)
     frontiers = tuple(_frontiers(kept, notes, bootstrap, seed))
     rows = tuple(_rows(fits, frontiers, budget, level))
     notes += _disagreement(rows, budget)
@@ -128,11 +132,23 @@ def _fits(
         asked.insert(0, HOFFMANN)
     for law in asked:
         try:
-            yield fit(runs, law, outliers=outliers, bootstrap=bootstrap, seed=seed)
+            over = over_own_base(drop_outliers(runs, outliers)[0]) if law is DATA_CONSTRAINED else law
+            yield fit(runs, over, outliers=outliers, bootstrap=bootstrap, seed=seed)
         except BadRunsError as error:
             if laws is not None and law in laws:
                 raise
             notes.append(f"not fitted: {error}")
+
+
+def _hyperparameters(runs: Runs, notes: list[str], bootstrap: int, seed: int) -> tuple[Fit, ...]:
+    """Fit the best learning rate and batch where the runs have both."""
+    if not {"learning_rate", "batch_tokens"} <= set(runs.columns()):
+        return ()
+    try:
+        return fit_hyperparameters(runs, bootstrap=bootstrap, seed=seed)
+    except BadRunsError as error:
+        notes.append(f"learning rate and batch: {error}")
+        return ()
 
 
 def _frontiers(runs: Runs, notes: list[str], bootstrap: int, seed: int) -> Iterator[Frontier]:
@@ -159,7 +175,8 @@ def _rows(
             loss=None,
         )
     for each_fit in fits:
-        if not set(each_fit.law.columns) <= {"params", "tokens", "flops"} or "params" not in each_fit.law.columns:
+        of = set(each_fit.law.columns)
+        if each_fit.law.name not in LAWS or not {"params", "tokens"} <= of <= {"params", "tokens", "flops"}:
             continue
         theta = each_fit.theta[None, :]
         best, further = (optimum(each_fit.law, theta, flops * factor) for factor in (1.0, 1.1))
@@ -199,6 +216,8 @@ def _repetition(fits: Sequence[Fit], level: float) -> list[str]:
                 f"{name} {values[1]:.3g}, {100 * level:g} % [{values[0]:.3g}, {values[2]:.3g}]"
                 for name, values in found.items()
             )
-            base = " (on the base fitted to C4)" if each.law is DATA_CONSTRAINED else ""
-            return [f"repeated tokens, posterior{base}: {said}: carry it, not the best fit"]
+            return [
+                f"repeated tokens, posterior given the base: {said}: carry it, not the best fit",
+                "laws without unique_tokens take repeated tokens for new ones",
+            ]
     return []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from planner.errors import BadRunsError
 from planner.laws.comparison import Comparison
 from planner.laws.compute_optimal import FLOPS_PER_PARAM_TOKEN, optimum
 from planner.laws.fitting import Fit, interval
@@ -23,12 +24,14 @@ _LEVELS = 14
 def draw_fits(comparison: Comparison, folder: Path) -> list[Path]:
     """Draw approach 3's fit and the frontiers of all approaches into `folder`. Returns the files.
 
-    Raises ImportError if matplotlib is missing, OSError if the folder cannot be written.
+    Raises ImportError if matplotlib is missing, OSError if the folder cannot be written, BadRunsError without a fit.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - an optional dependency that only this function needs
 
     folder.mkdir(parents=True, exist_ok=True)
-    shown = next(each for each in comparison.fits if each.law.name == "hoffmann")
+    shown = next((each for each in comparison.fits if each.law.name == "hoffmann"), None)
+    if shown is None:
+        raise BadRunsError("pictures show approach 3's fit, and these runs allow none: see the notes")
     files = []
     for name, draw, width in (
         ("isoflop", _isoflop, 1), ("contours", _contours, 1), ("frontier", _frontier, 1), ("residuals", _residuals, 3)
@@ -59,7 +62,8 @@ def _isoflop(axes: Any, shown: Fit, comparison: Comparison) -> None:
     if not budgets:
         axis.plot(runs.params, runs.loss, ".", label="no budget has five sizes")
     axis.set(xscale="log", xlabel="params", ylabel="loss")
-    axis.legend(fontsize="x-small", title="points; dashed: parabola; solid: approach 3", title_fontsize="x-small")
+    axis.set_title("points; dashed: parabola; solid: approach 3", fontsize="small")
+    axis.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _contours(axes: Any, shown: Fit, comparison: Comparison) -> None:

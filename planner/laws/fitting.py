@@ -34,6 +34,8 @@ class Fit:
     dropped: tuple[Dropped, ...]
     draws: Array
     """Coordinates of each resample, (bootstrap, p)."""
+    is_converged: bool
+    """Whether no step could lower the objective any more."""
     delta: float = DELTA
 
     @property
@@ -73,6 +75,7 @@ class Fit:
             "bootstrap": len(self.draws),
             "objective": self.objective,
             "delta": self.delta,
+            "is_converged": self.is_converged,
             "residual_rms": self.residual_rms,
             "runs": len(self.runs),
             "outliers": self.outliers,
@@ -119,7 +122,18 @@ def fit(
         draws = polish(resampled, np.repeat(theta[None, :], bootstrap, axis=0)).theta
     residual = problem.surface.log_loss(theta[None, :])[0] - problem.log_loss
     rms = float(np.sqrt(np.mean(residual**2)))
-    return Fit(law, theta, float(polished.objective[best]), rms, kept, outliers, dropped, draws, delta)
+    return Fit(
+        law=law,
+        theta=theta,
+        objective=float(polished.objective[best]),
+        residual_rms=rms,
+        runs=kept,
+        outliers=outliers,
+        dropped=dropped,
+        draws=draws,
+        is_converged=bool(polished.is_converged[best]),
+        delta=delta,
+    )
 
 
 def objective_at(runs: Runs, law: Law, values: Mapping[str, float], *, delta: float = DELTA) -> float:

@@ -99,8 +99,12 @@ class Law(Protocol):
 
 
 def predict(law: Law, values: Mapping[str, float], columns: Columns) -> Array:
-    """Return the loss, (n,), by a law with these parameters. Raises BadInputError for values out of bounds."""
-    return np.asarray(np.exp(law.surface(columns).log_loss(coordinates(law, values)[None, :])[0]))
+    """Return the loss, (n,), by a law with these parameters.
+
+    Raises BadInputError for values out of bounds, UnknownNameError for parameters or columns that are missing.
+    """
+    theta = coordinates(law, values)[None, :]
+    return np.asarray(np.exp(law.surface(needed(law, columns)).log_loss(theta)[0]))
 
 
 def coordinates(law: Law, values: Mapping[str, float]) -> Array:

@@ -40,7 +40,7 @@ optimal M costs: at M = m · M*, the reducible loss grows by (m^eta + m^-eta) / 
 
 WIDTH_DEPTH = PowerTerms(
     name="width_depth",
-    source="McLeish et al. 2025, Gemstones (arXiv 2502.06857), section 4: "
+    source="McLeish et al. 2025, Gemstones (arXiv 2502.06857), depth_width.py of its repository: "
     "L = A/w^alpha + B/d^beta + C/p^gamma + D/T^zeta + E of width w, depth d, parameters p, tokens T",
     columns=("width", "depth", "params", "tokens"),
     terms=(

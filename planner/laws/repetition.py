@@ -9,15 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.errors import BadInputError
-from planner.laws.data_constrained import DataConstrained
-from planner.laws.fitting import LEVEL
+from planner.laws.data_constrained import DATA_CONSTRAINED, Base, DataConstrained
+from planner.laws.fitting import LEVEL, fit
 from planner.laws.huber_polish import DELTA, Problem
 from planner.laws.law import Columns, bounds_of, needed
+from planner.laws.loss_laws import HOFFMANN
 from planner.laws.runs import Array, Runs
 
 _RANGE = (0.1, 1e4)
 _POINTS = 161
 _CHUNK = 512
+_ONCE = 1.0 + 1e-9
 _LEAST_WEIGHT = 1e-9
 
 
@@ -51,6 +53,19 @@ class Posterior:
         levels = np.array([0.5, (1.0 - level) / 2.0, (1.0 + level) / 2.0])
         found = np.stack([_weighted_quantiles(loss, self.weights[rows], levels) for loss in losses.T], axis=1)
         return found[0], found[1], found[2]
+
+
+def over_own_base(runs: Runs) -> DataConstrained:
+    """Return the law over a base that is fitted to those of the runs that saw no token twice.
+
+    Raises BadRunsError where they cannot determine one, UnknownNameError without the column unique_tokens.
+    """
+    columns = needed(DATA_CONSTRAINED, runs.columns())
+    once = runs.where(columns["tokens"] <= _ONCE * columns["unique_tokens"])
+    values = fit(once, HOFFMANN).values
+    base = Base(values["E"], values["A"], values["B"], values["alpha"], values["beta"])
+    paper = DATA_CONSTRAINED.source.partition(", over")[0]
+    return DataConstrained(base, source=f"{paper}, over a base fitted to the {len(once)} runs of one epoch")
 
 
 def posterior(law: DataConstrained, runs: Runs, *, delta: float = DELTA) -> Posterior:

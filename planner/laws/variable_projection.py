@@ -13,14 +13,14 @@ from planner.laws.runs import Array
 
 _GRID = {
     1: np.geomspace(0.01, 2.0, 60),
-    2: np.array([0.01, *np.linspace(0.05, 1.0, 20), 1.15, 1.35, 1.6]),
+    2: np.array([0.01, 0.06, 0.12, 0.18, 0.24, 0.3, 0.36, 0.42, 0.48, 0.55, 0.63, 0.73, 0.85, 1.0, 1.25, 1.6]),
     3: np.array([0.02, 0.08, 0.15, 0.22, 0.3, 0.38, 0.48, 0.6, 0.8, 1.1]),
     4: np.array([0.05, 0.15, 0.28, 0.42, 0.65, 1.0]),
     5: np.array([0.08, 0.25, 0.45, 0.9]),
 }
 _SMALLEST_SHARE = 1e-4
 """Of the loss: what a term is given whose least squares would make it negative."""
-_CHUNK = 512
+_CHUNK = 256
 
 
 def projected_starts(features: Array, loss: Array, count: int) -> Array:

@@ -6,12 +6,18 @@ from planner.errors import UnknownNameError
 from planner.verification.check import Suite
 
 SUITES: dict[str, str] = {
+    "chinchilla": "planner.verification.law_fits:chinchilla_suite",
     "chinchilla_a4": "planner.verification.flops_tables:chinchilla_a4_suite",
+    "data_constrained": "planner.verification.law_fits:data_constrained_suite",
     "forecasts": "planner.verification.forecast_splits:suite",
+    "learning_curves": "planner.verification.law_tables:learning_curves_suite",
     "megatron_flops": "planner.verification.flops_tables:megatron_suite",
+    "olmo_ladder": "planner.verification.law_tables:olmo_ladder_suite",
+    "openclip_exponents": "planner.verification.law_tables:openclip_suite",
     "openclip_profile": "planner.verification.openclip_profile:openclip_profile_suite",
     "openclip_scaling": "planner.verification.openclip_profile:openclip_scaling_suite",
     "published_flops": "planner.verification.flops_tables:published_suite",
+    "step_law": "planner.verification.law_tables:step_law_suite",
 }
 """The name of each suite and `module:function`."""
 
