@@ -66,10 +66,10 @@ class Target:
 
 
 def targets_at(flops: float) -> tuple[Target, ...]:
-    """Return what one usually wants to know at a compute: the loss to .5 %, the best size to a factor of 1.2."""
+    """Return what one usually wants to know at a compute: the loss to .5 %, the best size to 6 %."""
     return (
         Target(quantity=Quantity.LOSS, flops=flops, tolerance=0.005),
-        Target(quantity=Quantity.PARAMS, flops=flops, tolerance=0.18),
+        Target(quantity=Quantity.PARAMS, flops=flops, tolerance=0.06),
     )
 
 

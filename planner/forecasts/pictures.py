@@ -38,8 +38,8 @@ def draw_backtest(answers: Sequence[Answer], data_hash: str, folder: Path) -> li
         axis.set_title(f"{ratio:g} times the compute of the evidence", loc="left", fontsize="small")
         axis.set_xlabel("measured loss")
         axis.legend(fontsize="x-small")
-    axes[0].set_ylabel("forecast / measured − 1, %, with 90 % interval; crosses: approach 3")
-    figure.suptitle(f"backtest, data {data_hash}", fontsize="small")
+    axes[0].set_ylabel("forecast / measured − 1, %")
+    figure.suptitle(f"backtest: bars are 90 % intervals, crosses approach 3; data {data_hash}", fontsize="small")
     return [_saved(figure, folder, "backtest.png")]
 
 
@@ -64,6 +64,8 @@ def draw_frontier(forecaster: Forecaster, flops: float, data_hash: str, folder: 
     axis.axvline(runs.flops.max(), linestyle=":", color="grey")
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.set_xlabel("compute, FLOPs")
     axis.set_ylabel("loss at the best size")
     axis.legend(fontsize="small")

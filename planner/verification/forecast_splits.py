@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from planner.forecasts.backtesting import Backtest, backtest
 from planner.forecasts.calibration import candidates, coverage, nested_errors, pooled_multipliers
 from planner.forecasts.intervals import MULTIPLIERS
-from planner.forecasts.public_sets import reference_sets
 from planner.forecasts.splits import LOWER_FRONTIERS, by_ratio, family_mean, splits
 from planner.verification.check import Check
+from planner.verification.public_studies import reference_sets
 
 _ERRORS = {10.0: 0.010, 30.0: 0.013, 100.0: 0.020}
 _WIDTHS = {10.0: 0.03, 30.0: 0.04}

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from planner.errors import NoReferenceDataError
-from planner.forecasts import Forecaster, RunSet, backtest, reference_sets, sets_in_folder
+from planner.forecasts import Forecaster, RunSet, backtest, sets_in_folder
 from planner.forecasts.backtesting import Backtest
 from planner.forecasts.calibration import candidates, coverage, nested_errors
 from planner.forecasts.design_trial import try_design
 from planner.forecasts.splits import LOWER_FRONTIERS, by_ratio, family_mean, splits
 from planner.laws import read_runs
+from planner.verification.public_studies import reference_sets
 from scripts.benchmarks.contest import Bench, Contest, Effort, Figure, Goal
 
 UNSEEN_VARIABLE = "OSTINATO_UNSEEN_RUNS"

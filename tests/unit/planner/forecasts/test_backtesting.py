@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_ensemble import runs
+from fixtures_forecasts import runs
 
 from planner.errors import BadInputError, BadRunsError, NoReferenceDataError, RefusedError
-from planner.forecasts import answer, backtest, draw_backtest, draw_frontier, own_runs, reference_sets, sets_in_folder
+from planner.forecasts import answer, backtest, draw_backtest, draw_frontier, own_runs, sets_in_folder
 from planner.forecasts.backtesting import summarize
 from planner.forecasts.calibration import Errors, candidates, coverage, nested_errors, pooled_multipliers
 from planner.forecasts.forecaster import Forecaster
 from planner.forecasts.splits import LOWER_FRONTIERS, RunSet, by_ratio, split_of, splits
 from planner.laws import read_runs
 from planner.laws.runs import Runs
+from planner.verification.public_studies import reference_sets
 
 
 def wide_runs(seed: int = 0) -> Runs:

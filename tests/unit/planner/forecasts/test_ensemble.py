@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from fixtures_forecasts import runs, scaled, surface
 from hypothesis import given, settings, strategies as st
 
 from planner.errors import BadInputError, RefusedError
@@ -13,24 +14,7 @@ from planner.forecasts.forecaster import Forecaster
 from planner.forecasts.interaction_law import NUM_PARAMETERS, log_loss, log_loss_and_gradient
 from planner.forecasts.intervals import MULTIPLIERS, multiplier
 from planner.forecasts.priors import SMALLEST_FRONTIER_FLOPS, doubt
-from planner.laws.runs import Array, Runs
-
-
-def surface(params: Array, tokens: Array, floor: float = 1.7) -> Array:
-    return np.asarray(floor + 480.0 / params**0.35 + 2100.0 / tokens**0.37)
-
-
-def runs(*, floor: float = 1.7, noise: float = 0.004, seed: int = 0, low: float = 18.0, high: float = 20.0) -> Runs:
-    random = np.random.default_rng(seed)
-    flops = np.repeat(10.0 ** np.linspace(low, high, 5), 7)
-    params = np.sqrt(flops / 120.0) * np.tile(2.0 ** np.linspace(-2.2, 2.2, 7), 5)
-    tokens = flops / 6.0 / params
-    loss = surface(params, tokens, floor) * np.exp(noise * random.standard_normal(len(flops)))
-    return Runs(params, tokens, loss, flops)
-
-
-def scaled(of: Runs, *, params: float = 1.0, tokens: float = 1.0, loss: float = 1.0) -> Runs:
-    return Runs(of.params * params, of.tokens * tokens, of.loss * loss, of.flops * params * tokens)
+from planner.laws.runs import Runs
 
 
 def test_gradients_are_finite_differences() -> None:
@@ -117,16 +101,15 @@ def test_the_guard_finds_laws_without_a_floor() -> None:
 
 
 def test_small_frontiers_are_told_and_wider() -> None:
-    small = runs(low=10.5, high=11.5)
+    large, down = runs(), 1e-4
+    small = scaled(large, params=down, tokens=down)
     assert (doubt(1e11), doubt(1e20)) == (1.0, 0.0)
     assert 0.0 < doubt(SMALLEST_FRONTIER_FLOPS / 10) < 1.0
-    found = Forecaster(small).forecast(3e5, 2e6)
+    found = Forecaster(small).forecast(3e9 * down, 6e10 * down)
     assert any("priors were learned" in note for note in found.notes)
-    flops = np.array([6.0 * 3e5 * 2e6])
-    large = scaled(small, params=3e4, tokens=3e4)
-    ours = fit_ensemble(small).forecast(np.array([3e5]), np.array([2e6]), flops)
-    theirs = fit_ensemble(large).forecast(np.array([9e9]), np.array([6e10]), flops * 9e8)
-    assert ours.scale[0] > theirs.scale[0]
+    low, high = found.interval(0.9)
+    other_low, other_high = Forecaster(large).forecast(3e9, 6e10).interval(0.9)
+    assert high / low > other_high / other_low
 
 
 def test_a_forecast_has_all_that_is_to_be_known() -> None:
