@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from planner.errors import NoReferenceDataError
+from planner.verification.check import Check
 from planner.verification.suites import suite_named
 from scripts.benchmarks.contest import Bench, Contest, Effort, Figure, Goal
 
@@ -60,8 +61,8 @@ def _beside_torch(effort: Effort) -> Mapping[str, float]:
 @contextmanager
 def _tables(effort: Effort) -> Iterator[Contest]:
     del effort
-    checks = []
-    absent = {}
+    checks: list[Check] = []
+    absent: dict[str, str] = {}
     for name in _SUITES:
         try:
             checks += suite_named(name)()
