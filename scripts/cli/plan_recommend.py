@@ -85,8 +85,8 @@ def recommend(  # noqa: PLR0913 - the options of one command line
         calibrations=() if calibration is None else read_calibrations(calibration),
     )
     catalogue = load_catalogue(machines)
-    losses = _losses(runs, law, columns_of(column))
-    found = _found(catalogue, _instances(catalogue, hw), arch, (limits, conditions), losses, force=force)
+    losses = losses_of(runs, law, columns_of(column))
+    found = recommended(catalogue, instances_named(catalogue, hw), arch, (limits, conditions), losses, force=force)
     files = [] if plot is None else _draw(found, plot)
     if as_json or output is OutputFormat.JSON:
         print_json({**found.to_json(), "pictures": [str(path) for path in files]})
@@ -97,21 +97,23 @@ def recommend(  # noqa: PLR0913 - the options of one command line
     return ExitCode.OK
 
 
-def _losses(runs: Path | None, law: str, columns: dict[str, str]) -> "LossModel":
+def losses_of(runs: Path | None, law: str, columns: dict[str, str]) -> "LossModel":
+    """Return losses by the user's runs, or by a published law where there are none. Raises as reading them does."""
     from planner.laws import read_runs
     from planner.recommendation.loss_models import OwnRuns, published_law
 
     return published_law(law) if runs is None else OwnRuns(read_runs(runs, columns))
 
 
-def _instances(catalogue: "Catalogue", hw: str) -> "list[Instance]":
+def instances_named(catalogue: "Catalogue", hw: str) -> "list[Instance]":
+    """Return the kinds of machines that words name, or all but plain CPUs. Raises UnknownNameError."""
     if hw == "any":
         return [one for one in catalogue.instances.values() if one.accelerator.platform != "cpu"]
     named = [catalogue.instance(name) for name in hw.split(",") if name.strip()]
     return list({instance.name: instance for instance in named}.values())
 
 
-def _found(
+def recommended(
     catalogue: "Catalogue",
     instances: "Sequence[Instance]",
     arch: str,
@@ -120,6 +122,7 @@ def _found(
     *,
     force: bool,
 ) -> "Recommendation":
+    """Return what `planner.recommendation` recommends on these kinds of machines. Raises as it does."""
     from planner.recommendation.ladders import ladder
     from planner.recommendation.recommend import machines_to_be_had, recommend
 
