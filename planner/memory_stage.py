@@ -1,5 +1,6 @@
 """Memory of one pipeline stage over a table of layouts: states, activations, and which moment is the highest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -99,9 +100,13 @@ _Load = tuple[Array, Array, Array, Array]
 def stage_load(stage: Stage, given: Assumptions) -> StageLoad:
     """Return what each layout's stage holds when it holds most; of equal moments, the first."""
     states = _states(stage, given)
-    best = _in_backward(stage, states)
+    saved = _kept(stage)
+    best = _in_backward(stage, states, saved)
     most, moment = _sum(best), np.zeros(len(stage.layouts), dtype=np.int64)
-    for number, load in ((1, _in_loss(stage, given, states)), (2, _in_update(stage, given, states))):
+    loads = [(2, _in_update(stage, given, states))]
+    if stage.number == int(stage.layouts.pp[0]) - 1:
+        loads.insert(0, (1, _in_loss(stage, given, states, saved)))
+    for number, load in loads:
         total = _sum(load)
         above = total > most
         best = _where(above, load, best)
@@ -176,19 +181,31 @@ def _buffers(layouts: LayoutTable, given: Assumptions, total: Array, largest: Ar
     return np.where(is_cut, layouts.precision.element_bytes * elements, 0.0)
 
 
-def _kept(run: LayerRun, layouts: LayoutTable) -> Array:
-    """Return what autograd keeps of one layer; elements on one device."""
+def _kept(stage: Stage) -> list[Array]:
+    """Return what autograd keeps of one layer of each run; elements on one device."""
+    layouts = stage.layouts
     scale = 1.0 / (layouts.tp * layouts.cp)
-    kept, kept_input = run.saved * scale, run.inputs * scale
-    if not layouts.sequence_parallel:
-        # Korthikanti et al. 2022, equation 2: inputs of norms and of the products after them are whole on every device.
-        whole = np.minimum(run.saved, (4.0 if run.is_layer else 1.0) * run.inputs)
-        is_cut = layouts.tp > 1
-        kept = np.where(is_cut, (whole + (run.saved - whole) / layouts.tp) / layouts.cp, kept)
-        kept_input = np.where(is_cut, run.inputs / layouts.cp, kept_input)
-    scored = kept + run.scores * scale
-    found = np.where(layouts.recomputes(Recompute.SELECTIVE), kept, scored)
-    return np.where(layouts.recomputes(Recompute.FULL), kept_input if run.is_layer else scored, found)
+    selective, full = layouts.recomputes(Recompute.SELECTIVE), layouts.recomputes(Recompute.FULL)
+    found = []
+    for run in stage.runs:
+        kept, kept_input = run.saved * scale, run.inputs * scale
+        if not layouts.sequence_parallel:
+            kept, kept_input = _kept_whole(run, layouts, kept, kept_input)
+        scored = kept + run.scores * scale
+        kept = np.where(selective, kept, scored)
+        found.append(np.where(full, kept_input if run.is_layer else scored, kept))
+    return found
+
+
+def _kept_whole(run: LayerRun, layouts: LayoutTable, kept: Array, kept_input: Array) -> tuple[Array, Array]:
+    """Return the same without sequence parallelism, where tensor parallelism cuts.
+
+    Inputs of norms and of the products after them are then whole on every device (Korthikanti et al. 2022, equation 2).
+    """
+    whole = np.minimum(run.saved, (4.0 if run.is_layer else 1.0) * run.inputs)
+    is_cut = layouts.tp > 1
+    cut = (whole + (run.saved - whole) / layouts.tp) / layouts.cp
+    return np.where(is_cut, cut, kept), np.where(is_cut, run.inputs / layouts.cp, kept_input)
 
 
 def _keeps_gradients(layouts: LayoutTable) -> Mask:
@@ -196,7 +213,7 @@ def _keeps_gradients(layouts: LayoutTable) -> Mask:
     return (layouts.accumulation > 1) | (layouts.zero >= 2)
 
 
-def _in_backward(stage: Stage, states: _States) -> _Load:
+def _in_backward(stage: Stage, states: _States, saved: Sequence[Array]) -> _Load:
     """Return the highest moment of the backward pass: layers before are kept, gradients of layers after are done.
 
     Both change evenly along a run of equal layers, so that the highest moment is at its first or its last.
@@ -205,24 +222,25 @@ def _in_backward(stage: Stage, states: _States) -> _Load:
     keeps = _keeps_gradients(layouts)
     scale = 1.0 / (layouts.tp * layouts.cp)
     nothing = np.zeros(len(layouts))
-    saved = [_kept(run, layouts) for run in stage.runs]
     grown = [_grown(run, layouts) for run in stage.runs]
     after = sum((run.count * one for run, one in zip(stage.runs, grown, strict=True)), start=nothing)
     before = nothing
-    most, best = np.full(len(layouts), -1.0), (nothing, nothing, nothing, nothing)
+    most = np.full(len(layouts), -1.0)
+    done_then, held_then, working_then = nothing, nothing, nothing
+    of_update = states.gradients / width
     for run, kept, gradients in zip(stage.runs, saved, grown, strict=True):
         working = np.where(keeps, run.working_kept, run.working) * scale
         after = after - run.count * gradients
         for earlier in sorted({0, run.count - 1}):
             held = before + earlier * kept
-            done = np.where(keeps, states.gradients / width, after + (run.count - 1 - earlier) * gradients)
+            done = np.where(keeps, of_update, after + (run.count - 1 - earlier) * gradients)
             total = held + working + done
             above = total > most
-            most, best = np.where(above, total, most), _where(above, (done, held, working, nothing), best)
+            most, done_then = np.where(above, total, most), np.where(above, done, done_then)
+            held_then, working_then = np.where(above, held, held_then), np.where(above, working, working_then)
         before = before + run.count * kept
-    done, held, working, _ = best
     older = (micro_batches_in_flight(layouts, stage.number) - 1.0) * before
-    return width * done, width * (older + held), width * working, nothing
+    return width * done_then, width * (older + held_then), width * working_then, nothing
 
 
 def _grown(run: LayerRun, layouts: LayoutTable) -> Array:
@@ -230,21 +248,19 @@ def _grown(run: LayerRun, layouts: LayoutTable) -> Array:
     return ((run.dense + run.expert / layouts.ep) / layouts.tp + run.replicated) * run.trained
 
 
-def _in_loss(stage: Stage, given: Assumptions, states: _States) -> _Load:
-    """Return the moment of the loss: everything is kept, and the logits lie there several times.
+def _in_loss(stage: Stage, given: Assumptions, states: _States, saved: Sequence[Array]) -> _Load:
+    """Return the moment of the loss, on the last stage: everything is kept, and the logits lie there several times.
 
     Cross-entropy keeps fp32 log-probabilities, and its backward pass holds two more arrays of that size; logits in 16
     bits are there beside their fp32 copy.
     """
     layouts, width = stage.layouts, stage.layouts.precision.element_bytes
     nothing = np.zeros(len(layouts))
-    if stage.number != int(layouts.pp[0]) - 1:
-        return nothing, nothing, nothing, nothing
-    saved = sum((run.count * _kept(run, layouts) for run in stage.runs), start=nothing)
+    total = sum((run.count * one for run, one in zip(stage.runs, saved, strict=True)), start=nothing)
     copies = 3 * FP32_BYTES + (width if given.holds_logits else 0) + (FP32_BYTES if width < FP32_BYTES else 0)
     logits = copies * stage.logits / (layouts.tp * layouts.cp)
     gradients = np.where(_keeps_gradients(layouts), states.gradients, 0.0)
-    return gradients, width * micro_batches_in_flight(layouts, stage.number) * saved, nothing, logits
+    return gradients, width * micro_batches_in_flight(layouts, stage.number) * total, nothing, logits
 
 
 def _in_update(stage: Stage, given: Assumptions, states: _States) -> _Load:

@@ -8,6 +8,7 @@ from planner.recommendation.plans import Plan
 from planner.recommendation.recommend import Recommendation
 from planner.report.page import Facts, Notes, Picture, Section, Table
 
+_SHOWN = 20
 _WORDS = {
     "front": "Plans that none other beats; the numbers are those of accelerators",
     "price_performance": "What the money buys on each kind of machines",
@@ -18,7 +19,8 @@ def advice_section(found: Recommendation, folder: Path) -> Section:
     """Return what is recommended, and the front. Pictures are drawn in `folder`; ImportError without matplotlib."""
     pictures = [Picture.of(path, _WORDS[path.stem]) for path in draw_recommendation(found, folder)]
     columns = ("model", "machines", "terms", "tokens", "loss", "from", "to", "$", "device-hours", "days", "MFU %")
-    table = Table(columns, tuple(_row(plan) for plan in found.front), "plans that none other beats")
+    more = f"; {len(found.front) - _SHOWN} of more loss are left out" if len(found.front) > _SHOWN else ""
+    table = Table(columns, tuple(map(_row, found.front[:_SHOWN])), f"plans that none other beats{more}")
     lead = f"{found.why[:1].upper()}{found.why[1:]}."
     return Section("Recommendation", lead, (_facts(found), *pictures, table, Notes(found.notes)))
 

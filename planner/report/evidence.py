@@ -49,7 +49,7 @@ def evidence_sections(
         ),
         Section(
             "Approaches beside each other",
-            "The best size for a budget by every approach that the runs allow; their disagreement is part of the answer.",
+            "The best size for a budget by every approach that the runs allow. Where they disagree, none is the truth.",
             (_approaches(found), Notes(found.notes), pictures["frontier"], pictures["contours"]),
         ),
         _forecasts(runs, found, folder),

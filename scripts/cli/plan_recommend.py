@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from planner.recommendation.recommend import Recommendation
 
 _ARCH = "llama, lm (our recipes), or the name of one known model"
+_SHOWN = 15
 _COLUMNS = ("model", "machines", "tokens", "loss", "from", "to", "$", "device-hours", "days", "MFU %", "ended by")
 
 
@@ -162,7 +163,9 @@ def _print(found: "Recommendation") -> None:
     print_facts(facts)
     say("")
     say("plans that none other beats in loss, spending and days")
-    print_table(_COLUMNS, [_row(one) for one in found.front])
+    print_table(_COLUMNS, [_row(one) for one in found.front[:_SHOWN]])
+    if len(found.front) > _SHOWN:
+        say(f"and {len(found.front) - _SHOWN} of more loss: --json has all")
     say(f"{found.looked_at} of {found.of} pairs of model and machines planned; no bound of the others is better")
     for note in found.notes:
         say(f"note: {note}")
