@@ -25,7 +25,7 @@ _SMALL_SPACES = ((4, 8), (8, 8), (6, 12))
 """Accelerators and samples of a step."""
 _SCALAR_LAYOUTS = 500
 
-_SECONDS = Figure("All layouts of 70B on 1,024 accelerators", "s", Goal(at_most=1.0, of="ours"))
+_SECONDS = Figure("All layouts of 70B on 1,024 accelerators, one core", "s", Goal(at_most=1.0, of="ours"))
 _LAYOUTS = Figure("Layouts that were computed", "")
 _SPEED = Figure("Layouts a second", "1/s")
 _DIFFERENT = Figure("Small spaces where brute force differs", "", Goal(at_most=0.0, of="ours"), may_be_zero=True)
@@ -38,12 +38,12 @@ def _contest(effort: Effort) -> Iterator[Contest]:
 
 
 def _ours() -> Mapping[str, float]:
-    """Search with nothing kept from before: the profiles of all micro-batches are part of it."""
+    """Search with nothing kept from before, in seconds of one core: profiles of all micro-batches are part of it."""
     instance, constants = _machine()
     workload = Workload.of(load("llama3-70b"), BatchShape(1, _TOKENS))
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     found = search_layouts(workload, _DEVICES, _SAMPLES, instance, constants)
-    seconds = time.perf_counter() - began_s
+    seconds = time.process_time() - began_s
     return {
         _SECONDS.name: seconds,
         _LAYOUTS.name: float(found.looked_at),
@@ -59,11 +59,11 @@ def _one_by_one() -> Mapping[str, float]:
     table = layouts_in(EVERYTHING, workload.limits, _DEVICES, _SAMPLES)
     chosen = np.random.default_rng(0).choice(len(table), _SCALAR_LAYOUTS, replace=False)
     layouts = [table.row(at) for at in chosen.tolist()]
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     for layout in layouts:
         estimate_memory(workload.memory(layout.micro_batch), layout)
         estimate_step(workload.time(layout.micro_batch), layout, instance, constants)
-    speed = len(layouts) / (time.perf_counter() - began_s)
+    speed = len(layouts) / (time.process_time() - began_s)
     return {
         _SECONDS.name: len(table) / speed,
         _LAYOUTS.name: float(len(table)),
