@@ -71,16 +71,13 @@ class Encoder:
         return x
 
 
-def read_bert(settings: Settings) -> Model:
-    """Return a BERT or RoBERTa from its config.json, with the head that `architectures` names; masked-language if none.
-
-    Raises BadInputError.
-    """
+def encoder_of(settings: Settings) -> Encoder:
+    """Return the encoder of a config.json. Raises BadInputError."""
     kind = settings.text("model_type", "bert")
     head = next(iter(settings.several("architectures")), "ForMaskedLM")
     is_roberta = kind != "bert"
     transform = "cls.predictions.transform"
-    encoder = Encoder(
+    return Encoder(
         "roberta" if is_roberta else "bert",
         settings.integer("hidden_size"),
         settings.integer("num_hidden_layers"),
@@ -96,5 +93,13 @@ def read_bert(settings: Settings) -> Model:
         if is_roberta
         else (f"{transform}.dense", f"{transform}.LayerNorm", "cls.predictions.decoder"),
     )
-    tokens = encoder.positions - (2 if is_roberta else 0)
-    return Model(settings.text("name", kind), encoder.forward, BatchShape(tokens=tokens))
+
+
+def read_bert(settings: Settings) -> Model:
+    """Return a BERT or RoBERTa from its config.json, with the head that `architectures` names; masked-language if none.
+
+    Raises BadInputError.
+    """
+    encoder = encoder_of(settings)
+    tokens = encoder.positions - (2 if encoder.prefix == "roberta" else 0)
+    return Model(settings.text("name", encoder.prefix), encoder.forward, BatchShape(tokens=tokens))

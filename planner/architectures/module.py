@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from planner.architectures.operations import BatchShape, Block, Kind, Operation
+from planner.architectures.model import Model
+from planner.architectures.operations import BatchShape, Kind, Operation
+from planner.architectures.tape import Tape
 from planner.errors import BadInputError
 
 Inputs = Callable[[BatchShape], Mapping[str, Any]]
@@ -48,32 +50,41 @@ _KINDS = {
     _aten.addmm: Kind.MATMUL,
 }
 
+_OF_WEIGHTS = (_aten.convolution, _aten.mm, _aten.addmm)
+"""What a module with weights of its own does with them."""
 
-@dataclass(frozen=True)
-class ModuleModel:
-    """A torch module as an architecture: one operation for each of its modules that computes. Satisfies Architecture.
 
-    The module must be on the meta device, and its forward pass must not look into its data.
+def read_module(name: str, module: torch.nn.Module, inputs: Inputs, own: BatchShape) -> Model:
+    """Return any module as a model: one operation for each of its modules that computes, and their input gradients.
+
+    Forward and backward are run for each shape that is asked for; parameters say by `requires_grad` whether they are
+    trained. Which module's input a gradient is for, torch does not tell reliably: they are one operation. Raises
+    BadInputError where a weight is not on the meta device. The forward pass must not look into its data.
+
+    Args:
+        name: what it is called.
+        module: on the meta device.
+        inputs: makes the arguments of its forward pass.
+        own: the shape for what a batch leaves open.
     """
+    devices = {parameter.device.type for parameter in module.parameters()}
+    if devices - {"meta"}:
+        raise BadInputError(f"{name}: its weights are on {', '.join(sorted(devices))}: build it on the meta device")
 
-    name: str
-    module: torch.nn.Module
-    inputs: Inputs
+    def forward(tape: Tape, shape: BatchShape) -> None:
+        tape.block(name)
+        counts, backward, saved = _run(module, inputs(shape))
+        seen: set[torch.nn.Parameter] = set()
+        for path, part in module.named_modules():
+            weights = [weight for weight in part.parameters(recurse=False) if weight not in seen]
+            seen.update(weights)
+            one = _operation(path or name, weights, counts.get(path, {}), saved.get(path, 0))
+            if one.forward_flops or one.parameters or one.saved_elements:
+                tape.write(replace(one, is_embedding=isinstance(part, torch.nn.Embedding)))
+                backward -= one.weight_gradient_flops
+        tape.write(Operation("input gradients", Kind.MATMUL, input_gradient_flops=backward))
 
-    def blocks(self, shape: BatchShape) -> tuple[Block, ...]:
-        """Run forward and backward for a batch of `shape`, and return one block. Raises BadInputError."""
-        devices = {parameter.device.type for parameter in self.module.parameters()}
-        if devices - {"meta"}:
-            raise BadInputError(
-                f"{self.name}: its weights are on {', '.join(sorted(devices))}: build it on the meta device"
-            )
-        forward, both, saved = _run(self.module, self.inputs(shape))
-        operations = [
-            _operation(name, module, forward.get(name, {}), both.get(name, {}), saved.get(name, 0))
-            for name, module in self.module.named_modules()
-        ]
-        kept = [one for one in operations if one.forward_flops or one.parameters or one.saved_elements]
-        return (Block(self.name, 1, tuple(kept)),)
+    return Model(name, forward, own)
 
 
 def count_module(module: torch.nn.Module, inputs: Mapping[str, Any]) -> tuple[int, int]:
@@ -105,20 +116,17 @@ def _tensors(out: Any) -> list[torch.Tensor]:
     return [tensor for part in parts for tensor in _tensors(part)]
 
 
-def _run(
-    module: torch.nn.Module, inputs: Mapping[str, Any]
-) -> tuple[dict[str, dict[Any, int]], dict[str, dict[Any, int]], dict[str, int]]:
-    """Return per module the FLOPs of forward, of both passes, each less those of its children; and elements kept."""
+def _run(module: torch.nn.Module, inputs: Mapping[str, Any]) -> tuple[dict[str, dict[Any, int]], int, dict[str, int]]:
+    """Return the forward FLOPs of each module less those below it, those of the backward pass, and elements kept."""
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     root = type(module).__name__
-    own = {id(tensor.untyped_storage()) for tensor in module.parameters()}
-    seen: set[int] = set()
+    own = {weight.untyped_storage()._cdata for weight in module.parameters()}
     kept: dict[str, int] = defaultdict(int)
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if id(storage) not in own and storage._cdata not in seen:
-            seen.add(storage._cdata)
+        storage = tensor.untyped_storage()._cdata
+        if storage not in own:
+            own.add(storage)
             deepest = max((name for name in counter.mod_tracker.parents if name != "Global"), key=len, default=root)
             kept[deepest] += tensor.numel()
         return tensor
@@ -126,22 +134,23 @@ def _run(
     with counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         out = module(**inputs)
         forward = counter.get_flop_counts()
+        ahead = counter.get_total_flops()
         total = scalar(out)
         if total.requires_grad:
             torch.autograd.backward(total)
-    after = counter.get_flop_counts()
-    named = [{_below(root, name): values for name, values in _exclusive(found).items()} for found in (forward, after)]
-    return named[0], named[1], {_below(root, name): number for name, number in kept.items()}
+        backward = counter.get_total_flops() - ahead
+    exclusive = {_below(root, name): values for name, values in _exclusive(forward).items()}
+    return exclusive, backward, {_below(root, name): number for name, number in kept.items()}
 
 
 def _below(root: str, name: str) -> str:
     """Return the name of a module below the one that was run; "" for itself."""
-    return name.removeprefix(root).removeprefix(".") if name != "Global" else "Global"
+    return name.removeprefix(root).removeprefix(".") if name != "Global" else name
 
 
 def _exclusive(counts: Mapping[str, Mapping[Any, int]]) -> dict[str, dict[Any, int]]:
     """Return the counts of each module less those of the modules directly below it."""
-    found = {name: defaultdict(int, values) for name, values in counts.items()}
+    found = {name: dict(values) for name, values in counts.items()}
     for name, values in counts.items():
         parent = name.rpartition(".")[0]
         while parent and parent not in counts:
@@ -149,27 +158,21 @@ def _exclusive(counts: Mapping[str, Mapping[Any, int]]) -> dict[str, dict[Any, i
         if parent:
             for operation, flops in values.items():
                 found[parent][operation] -= flops
-    return {name: dict(values) for name, values in found.items()}
+    return found
 
 
-def _operation(
-    name: str, module: torch.nn.Module, forward: Mapping[Any, int], both: Mapping[Any, int], saved: int
-) -> Operation:
-    weights = list(module.parameters(recurse=False))
-    flops, backward = sum(forward.values()), sum(both.values()) - sum(forward.values())
+def _operation(name: str, weights: list[torch.nn.Parameter], forward: Mapping[Any, int], saved: int) -> Operation:
     trainable = not weights or any(weight.requires_grad for weight in weights)
-    kinds = [_KINDS.get(operation, Kind.ATTENTION) for operation, count in forward.items() if count]
-    weight_gradient = min(flops, backward) if weights and trainable else 0
+    of_weights = sum(flops for operation, flops in forward.items() if operation in _OF_WEIGHTS)
+    kinds = [_KINDS.get(operation, Kind.ATTENTION) for operation, flops in forward.items() if flops]
     number = sum(weight.numel() for weight in weights)
     return Operation(
-        name or type(module).__name__,
+        name,
         kinds[0] if kinds else Kind.ELEMENTWISE,
-        flops,
-        backward - weight_gradient,
-        weight_gradient,
+        sum(forward.values()),
+        weight_gradient_flops=of_weights if weights and trainable else 0,
         parameters=number,
         active_parameters=number,
         trainable=trainable,
         saved_elements=saved,
-        is_embedding=isinstance(module, torch.nn.Embedding),
     )

@@ -87,10 +87,10 @@ class T5:
         return tape.add("residual", x, tape.linear(f"{name}.wo", product, x.width))
 
 
-def read_t5(settings: Settings) -> Model:
-    """Return a T5 from its config.json. Raises BadInputError."""
+def t5_of(settings: Settings) -> T5:
+    """Return the two stacks of a config.json. Raises BadInputError."""
     layers = settings.integer("num_layers")
-    model = T5(
+    return T5(
         settings.integer("d_model"),
         settings.integer("d_ff"),
         settings.integer("num_heads"),
@@ -102,6 +102,10 @@ def read_t5(settings: Settings) -> Model:
         is_gated=settings.text("feed_forward_proj", "relu").startswith("gated"),
         is_tied=settings.flag("tie_word_embeddings", True),
     )
-    tokens = settings.integer("n_positions", 512)
+
+
+def read_t5(settings: Settings) -> Model:
+    """Return a T5 from its config.json. Raises BadInputError."""
+    model, tokens = t5_of(settings), settings.integer("n_positions", 512)
     name = settings.text("name", settings.text("model_type", "t5"))
     return Model(name, model.forward, BatchShape(tokens=tokens, source_tokens=tokens))

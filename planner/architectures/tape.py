@@ -97,7 +97,8 @@ class Tape:
         else:
             self._blocks.append(block)
 
-    def _write(self, operation: Operation) -> None:
+    def write(self, operation: Operation) -> None:
+        """Write an operation that was counted otherwise into the block that is open."""
         self._open.operations.append(operation)
 
     def trains(self, name: str) -> bool:
@@ -120,7 +121,7 @@ class Tape:
     def lookup(self, name: str, rows: int, entries: int, width: int, *, is_embedding: bool = True) -> Value:
         """Write a look-up of `rows` rows in a table [entries, width]."""
         trainable = self.trains(name)
-        self._write(
+        self.write(
             Operation(
                 name, Kind.LOOKUP, parameters=entries * width, active_parameters=entries * width, trainable=trainable,
                 input_elements=rows, output_elements=rows * width, is_embedding=is_embedding,
@@ -130,17 +131,17 @@ class Tape:
 
     def look_again(self, name: str, rows: int, width: int) -> Value:
         """Write a look-up in a table whose parameters were counted at its first use."""
-        self._write(Operation(name, Kind.LOOKUP, input_elements=rows, output_elements=rows * width, is_embedding=True))
+        self.write(Operation(name, Kind.LOOKUP, input_elements=rows, output_elements=rows * width, is_embedding=True))
         return Value(rows, width, self.trains(name))
 
     def hold(self, name: str, value: Value) -> None:
         """Write that `value` is kept for the backward passes of all that comes after."""
-        self._write(Operation(name, Kind.ELEMENTWISE, saved_elements=self.keep(value) if value.has_gradient else 0))
+        self.write(Operation(name, Kind.ELEMENTWISE, saved_elements=self.keep(value) if value.has_gradient else 0))
 
     def weight(self, name: str, elements: int, *, is_embedding: bool = False) -> bool:
         """Write parameters that stand alone (a token, a scale), and return whether they are trained."""
         trainable = self.trains(name)
-        self._write(
+        self.write(
             Operation(
                 name, Kind.ELEMENTWISE, parameters=elements, active_parameters=elements, trainable=trainable,
                 output_elements=elements, is_embedding=is_embedding,
@@ -185,11 +186,12 @@ class Tape:
         parameters, active = weights
         out = Value(x.rows, width, x.has_gradient or trainable)
         product = Product(x.rows, x.width, width)
-        self._write(
+        flops = product.flops
+        self.write(
             Operation(
-                name, Kind.MATMUL, product.flops,
-                input_gradient_flops=product.flops if x.has_gradient else 0,
-                weight_gradient_flops=product.flops if trainable else 0,
+                name, Kind.MATMUL, flops,
+                input_gradient_flops=flops if x.has_gradient else 0,
+                weight_gradient_flops=flops if trainable else 0,
                 parameters=parameters, active_parameters=active, trainable=trainable,
                 input_elements=x.elements, output_elements=out.elements,
                 saved_elements=self.keep(x) if trainable else 0, products=(product,), is_embedding=is_embedding,
@@ -204,7 +206,7 @@ class Tape:
 
     def _adapter(self, name: str, x: Value, width: int) -> Value:
         product = Product(x.rows, x.width, width)
-        self._write(
+        self.write(
             Operation(
                 name, Kind.MATMUL, product.flops, product.flops if x.has_gradient else 0, product.flops,
                 parameters=x.width * width, active_parameters=x.width * width, input_elements=x.elements,
@@ -240,7 +242,7 @@ class Tape:
         saved = 0
         if out.has_gradient:
             saved = sum(self.keep(value) for value in (queries, keys, values, out)) + heads * queries.rows
-        self._write(
+        self.write(
             Operation(
                 "attention", Kind.ATTENTION, scores.flops + mixed.flops, gradient,
                 input_elements=queries.elements + keys.elements + values.elements, output_elements=out.elements,
@@ -268,14 +270,15 @@ class Tape:
         """Write a convolution from x [positions, channels] to `rows` positions of `width` channels (over the batch)."""
         inner = x.width // groups * prod(kernel)
         product = Product(rows, inner, width // groups, batch=groups)
+        flops = product.flops
         trainable = self.trains(name)
         parameters = inner * width + (width if bias else 0)
         out = Value(rows, width, x.has_gradient or trainable)
-        self._write(
+        self.write(
             Operation(
-                name, Kind.CONVOLUTION, product.flops,
-                input_gradient_flops=product.flops if x.has_gradient else 0,
-                weight_gradient_flops=product.flops if trainable else 0,
+                name, Kind.CONVOLUTION, flops,
+                input_gradient_flops=flops if x.has_gradient else 0,
+                weight_gradient_flops=flops if trainable else 0,
                 parameters=parameters, active_parameters=parameters, trainable=trainable,
                 input_elements=x.elements, output_elements=out.elements,
                 saved_elements=self.keep(x) if trainable else 0, products=(product,),
@@ -296,7 +299,7 @@ class Tape:
     def rotate(self, x: Value) -> Value:
         """Write rotary positions (Su et al. 2021, arXiv:2104.09864), which keep nothing of their input."""
         out = Value(x.rows, x.width, x.has_gradient)
-        self._write(Operation("rotary", Kind.ELEMENTWISE, input_elements=x.elements, output_elements=out.elements))
+        self.write(Operation("rotary", Kind.ELEMENTWISE, input_elements=x.elements, output_elements=out.elements))
         return out
 
     def activation(self, name: str, x: Value, *, width: int | None = None) -> Value:
@@ -307,7 +310,7 @@ class Tape:
         self, name: str, x: Value, *, width: int | None = None, parameters: int = 0, trainable: bool = False
     ) -> Value:
         out = Value(x.rows, width or x.width, x.has_gradient or trainable)
-        self._write(
+        self.write(
             Operation(
                 name, Kind.ELEMENTWISE, parameters=parameters, active_parameters=parameters,
                 trainable=trainable if parameters else True, input_elements=x.elements, output_elements=out.elements,
@@ -320,7 +323,7 @@ class Tape:
         """Write a * b, elementwise; each factor is kept for the other's gradient."""
         out = Value(max(a.rows, b.rows), max(a.width, b.width), a.has_gradient or b.has_gradient)
         saved = (self.keep(b) if a.has_gradient else 0) + (self.keep(a) if b.has_gradient else 0)
-        self._write(
+        self.write(
             Operation(
                 name, Kind.ELEMENTWISE, input_elements=a.elements + b.elements, output_elements=out.elements,
                 saved_elements=saved,
@@ -331,7 +334,7 @@ class Tape:
     def add(self, name: str, a: Value, b: Value) -> Value:
         """Write a + b, which keeps nothing."""
         out = Value(a.rows, a.width, a.has_gradient or b.has_gradient)
-        self._write(
+        self.write(
             Operation(
                 name, Kind.ELEMENTWISE, input_elements=a.elements + b.elements, output_elements=out.elements
             )
@@ -342,7 +345,7 @@ class Tape:
         """Write a product of two activations (a gradient for each that needs one), or of none that is trained."""
         number = sum(part.has_gradient for part in parts)
         saved = sum(self.keep(part) for part in parts) if number else 0
-        self._write(
+        self.write(
             Operation(
                 name, kind, product.flops, number * product.flops,
                 input_elements=product.batch * (product.rows + product.columns) * product.inner,

@@ -7,7 +7,7 @@ from planner.verification.check import Suite
 
 SUITES: dict[str, str] = {
     "chinchilla": "planner.verification.law_fits:chinchilla_suite",
-    "chinchilla_a4": "planner.verification.flops_tables:chinchilla_a4_suite",
+    "chinchilla_tables": "planner.verification.flops_tables:chinchilla_suite",
     "data_constrained": "planner.verification.law_fits:data_constrained_suite",
     "forecasts": "planner.verification.forecast_splits:suite",
     "learning_curves": "planner.verification.law_tables:learning_curves_suite",

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from planner.architectures import BatchShape, load
-from planner.architectures.module import ModuleModel, count_module
+from planner.architectures.module import count_module, read_module
 from planner.errors import BadInputError
 from planner.flops import flops_of
 from scripts.benchmarks.planner_torch_counts import Case, cases, ours, theirs
@@ -102,19 +102,24 @@ def test_any_module_on_the_meta_device_is_an_architecture() -> None:
     with torch.device("meta"):
         module = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 4))
     module[0].requires_grad_(False)
-    model = ModuleModel("mine", module, lambda shape: {"input": torch.zeros(shape.samples, 8, device="meta")})
+
+    def inputs(shape: BatchShape) -> dict[str, torch.Tensor]:
+        return {"input": torch.zeros(shape.samples, 8, device="meta")}
+
+    model = read_module("mine", module, inputs, BatchShape())
     (block,) = model.blocks(BatchShape(5))
-    first, last = block.operations[0], block.operations[-1]
+    first, last = block.operations[0], block.operations[-2]
     assert (first.forward_flops, first.backward_flops, first.trainable) == (2 * 5 * 8 * 16, 0, False)
     assert (last.forward_flops, last.input_gradient_flops, last.weight_gradient_flops) == (640, 0, 640)
     assert sum(operation.parameters for operation in block.operations) == 8 * 16 + 16 + 16 * 4 + 4
     assert last.saved_elements == 5 * 16
+    counted = flops_of(model, BatchShape(5))
+    assert (counted.forward, counted.backward, counted.trainable_parameters) == (1280 + 640, 640, 16 * 4 + 4)
 
 
 def test_a_module_that_is_allocated_is_refused() -> None:
-    model = ModuleModel("mine", nn.Linear(2, 2), lambda shape: {"input": torch.zeros(shape.samples, 2)})
     with pytest.raises(BadInputError, match="meta device"):
-        model.blocks(BatchShape(1))
+        read_module("mine", nn.Linear(2, 2), lambda shape: {"input": torch.zeros(shape.samples, 2)}, BatchShape())
 
 
 def test_a_known_model_is_counted_as_its_module() -> None:
