@@ -5,8 +5,9 @@ activations by operation, as autograd keeps them; pipelines after Korthikanti et
 4.2.3).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,25 +109,37 @@ def estimate_memory(
         assumptions: None: Assumptions().
     """
     given = assumptions or Assumptions()
-    stages = stage_of_groups(profile.is_layer, layout)
-    chosen = range(layout.pp) if layout.pp <= 4 else (0, 1, layout.pp - 2, layout.pp - 1)
-    estimates = [_stage_memory(profile, layout, given, stage, stages == stage) for stage in chosen]
+    # Most is in flight on the first stages, and the logits lie on the last.
+    chosen = {0, min(1, layout.pp - 1), layout.pp - 1}
+    estimates = [_stage_memory(_rows_of(profile, layout.pp, layout.interleave, at), layout, given, at) for at in chosen]
     return max(estimates, key=lambda one: one.total_bytes)
 
 
-def stage_of_groups(is_layer: NDArray[np.bool_], layout: Layout) -> NDArray[np.int64]:
+@lru_cache(maxsize=1024)
+def _rows_of(profile: MemoryProfile, stages: int, interleave: int, stage: int) -> MemoryProfile:
+    """Return the rows of one pipeline stage. Kept, for many layouts of one model are looked at."""
+    mine = stage_of_groups(profile.is_layer, stages, interleave) == stage
+    columns = {
+        field.name: getattr(profile, field.name)[mine]
+        for field in fields(profile)
+        if isinstance(getattr(profile, field.name), np.ndarray)
+    }
+    return replace(profile, **columns)
+
+
+def stage_of_groups(is_layer: NDArray[np.bool_], stages: int, interleave: int) -> NDArray[np.int64]:
     """Return the pipeline stage of each row: layers spread evenly over the groups, the first groups one more.
 
     What comes before the layers is on the first stage, what comes after on the last.
     """
-    groups = layout.pp * layout.interleave
+    groups = stages * interleave
     number = np.cumsum(is_layer) - 1
     small, extra = divmod(max(1, int(is_layer.sum())), groups)
     border = extra * (small + 1)
     group = np.where(number < border, number // (small + 1), extra + (number - border) // max(1, small))
     last = np.flatnonzero(is_layer)
     after = np.arange(len(number)) > (last[-1] if len(last) else -1)
-    stage: NDArray[np.int64] = np.where(after, layout.pp - 1, np.clip(group, 0, groups - 1) % layout.pp)
+    stage: NDArray[np.int64] = np.where(after, stages - 1, np.clip(group, 0, groups - 1) % stages)
     return stage
 
 
@@ -160,13 +173,13 @@ class _States:
 
 
 def _stage_memory(
-    profile: MemoryProfile, layout: Layout, given: Assumptions, stage: int, mine: NDArray[np.bool_]
+    profile: MemoryProfile, layout: Layout, given: Assumptions, stage: int
 ) -> MemoryEstimate:
-    states = _states(profile, layout, given, mine)
+    states = _states(profile, layout, given)
     moments = (
-        _in_backward(profile, layout, stage, mine, states),
-        _in_loss(profile, layout, given, stage, mine, states),
-        _in_update(profile, layout, given, mine, states),
+        _in_backward(profile, layout, stage, states),
+        _in_loss(profile, layout, given, stage, states),
+        _in_update(profile, layout, given, states),
     )
     moment, gradients, activations, working, logits = max(moments, key=lambda one: sum(one[1:]))
     buffers = states.buffers if moment is not Moment.UPDATE else 0.0
@@ -187,12 +200,12 @@ def _stage_memory(
     )
 
 
-def _states(profile: MemoryProfile, layout: Layout, given: Assumptions, mine: NDArray[np.bool_]) -> _States:
+def _states(profile: MemoryProfile, layout: Layout, given: Assumptions) -> _States:
     width = layout.precision.element_bytes
-    cut = profile.dense[mine] / layout.tp + profile.replicated[mine]
-    expert = profile.expert[mine] / (layout.tp * layout.ep)
+    cut = profile.dense / layout.tp + profile.replicated
+    expert = profile.expert / (layout.tp * layout.ep)
     shards, expert_shards = layout.shards, layout.shards // layout.ep
-    trained = profile.trained[mine]
+    trained = profile.trained
 
     def share(from_stage: int, *, trained_only: bool) -> float:
         is_cut = layout.zero >= from_stage
@@ -227,23 +240,23 @@ def _buffers(layout: Layout, given: Assumptions, rows: Array) -> float:
     return width * (buckets + gathered)
 
 
-def _activations(profile: MemoryProfile, layout: Layout, mine: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _activations(profile: MemoryProfile, layout: Layout) -> tuple[Array, Array]:
     """Return what each row of a stage keeps, and the most its backward pass holds; elements on one device."""
     scale = 1.0 / (layout.tp * layout.cp)
-    inputs, saved = profile.inputs[mine], profile.saved[mine]
+    inputs, saved = profile.inputs, profile.saved
     if layout.sequence_parallel or layout.tp == 1:
         cut, kept_input = saved * scale, inputs * scale
     else:
         # Korthikanti et al. 2022, equation 2: inputs of norms and of the products after them are whole on every device.
-        whole = np.minimum(saved, np.where(profile.is_layer[mine], 4.0, 1.0) * inputs)
+        whole = np.minimum(saved, np.where(profile.is_layer, 4.0, 1.0) * inputs)
         cut, kept_input = (whole + (saved - whole) / layout.tp) / layout.cp, inputs / layout.cp
-    scores = profile.scores[mine] * scale
+    scores = profile.scores * scale
     if layout.recompute is Recompute.NONE:
         cut = cut + scores
     elif layout.recompute is Recompute.FULL:
-        cut = np.where(profile.is_layer[mine], kept_input, cut + scores)
+        cut = np.where(profile.is_layer, kept_input, cut + scores)
     keeps = profile.working_kept if _keeps_gradients(layout) else profile.working
-    return cut, keeps[mine] * scale
+    return cut, keeps * scale
 
 
 def _keeps_gradients(layout: Layout) -> bool:
@@ -256,18 +269,18 @@ _Load = tuple[Moment, float, float, float, float]
 
 
 def _in_backward(
-    profile: MemoryProfile, layout: Layout, stage: int, mine: NDArray[np.bool_], states: _States
+    profile: MemoryProfile, layout: Layout, stage: int, states: _States
 ) -> _Load:
     """Return the highest moment of the backward pass: layers before are kept, gradients of layers after are done."""
     width = layout.precision.element_bytes
-    saved, working = _activations(profile, layout, mine)
+    saved, working = _activations(profile, layout)
     older = (micro_batches_in_flight(layout, stage) - 1.0) * float(saved.sum())
     before = np.concatenate(([0.0], np.cumsum(saved)[:-1]))
     if _keeps_gradients(layout):
         done = np.full(len(saved), states.gradients / width)
     else:
         rows = (profile.dense + profile.expert / layout.ep) / layout.tp + profile.replicated
-        grown = (rows * profile.trained)[mine]
+        grown = (rows * profile.trained)
         done = np.concatenate((np.cumsum(grown[::-1])[::-1][1:], [0.0]))
     at = int(np.argmax(before + working + done))
     kept = older + float(before[at])
@@ -279,7 +292,6 @@ def _in_loss(
     layout: Layout,
     given: Assumptions,
     stage: int,
-    mine: NDArray[np.bool_],
     states: _States,
 ) -> _Load:
     """Return the moment of the loss: everything is kept, and the logits lie there several times.
@@ -290,7 +302,7 @@ def _in_loss(
     width = layout.precision.element_bytes
     if stage != layout.pp - 1:
         return Moment.LOSS, 0.0, 0.0, 0.0, 0.0
-    saved, _ = _activations(profile, layout, mine)
+    saved, _ = _activations(profile, layout)
     copies = 3 * FP32_BYTES + (width if given.holds_logits else 0) + (FP32_BYTES if width < FP32_BYTES else 0)
     logits = copies * profile.logits / (layout.tp * layout.cp)
     gradients = states.gradients if _keeps_gradients(layout) else 0.0
@@ -299,12 +311,12 @@ def _in_loss(
 
 
 def _in_update(
-    profile: MemoryProfile, layout: Layout, given: Assumptions, mine: NDArray[np.bool_], states: _States
+    profile: MemoryProfile, layout: Layout, given: Assumptions, states: _States
 ) -> _Load:
     """Return the moment of the update: no activations, all gradients, and what the optimizer computes with."""
     if layout.offload is not Offload.NONE:
         return Moment.UPDATE, states.gradients, 0.0, 0.0, 0.0
-    largest = states.updated if layout.zero else float((profile.largest[mine] / layout.tp).max(initial=0.0))
+    largest = states.updated if layout.zero else float((profile.largest / layout.tp).max(initial=0.0))
     copies = {Update.FUSED: 0.0, Update.FOREACH: states.updated, Update.ONE_BY_ONE: 2.0 * largest}[given.update]
     # DeepSpeed casts the gradients of this rank's part to fp32 before it updates masters.
     cast = states.updated if states.masters and layout.precision is not Precision.FP32 else 0.0

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +11,27 @@ from planner.architectures.operations import Architecture, BatchShape, Block, Ki
 Array = NDArray[np.float64]
 
 
-class Kernels(StrEnum):
-    """How norms and attention are computed; it decides what they keep."""
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """How norms, activations and attention are computed; it decides what they keep. The default: one kernel each."""
 
-    FUSED = "fused"
-    """One kernel each: a norm keeps its input, attention its inputs, its output and a sum per row."""
-    EAGER_NORMS = "eager_norms"
+    eager_norms: bool = False
     """RMSNorm written in torch, as transformers has it: it keeps the normalised input as well."""
-    EAGER = "eager"
-    """And attention as products with a softmax between, which keeps every score."""
+    activation_keeps: int = 1
+    """Arrays that the perceptron's activation keeps: its input, and what it is made of where it is written in torch."""
+    eager_attention: bool = False
+    """Products with a softmax between, which keeps every score; else inputs, output and a sum per row are kept."""
+
+
+FUSED = Kernels()
+EAGER = Kernels(eager_norms=True, eager_attention=True)
+_ACTIVATION_KEEPS = {"gelu_new": 4, "quick_gelu": 2}
+"""Of transformers' activations those that are written in torch."""
+
+
+def transformers_kernels(activation: str) -> Kernels:
+    """Return the kernels of transformers' models with the default attention (SDPA), by the name of their activation."""
+    return Kernels(eager_norms=True, activation_keeps=_ACTIVATION_KEEPS.get(activation, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +76,7 @@ class MemoryProfile:
         return int(self.is_layer.sum())
 
 
-def memory_profile(architecture: Architecture, shape: BatchShape, kernels: Kernels = Kernels.FUSED) -> MemoryProfile:
+def memory_profile(architecture: Architecture, shape: BatchShape, kernels: Kernels = FUSED) -> MemoryProfile:
     """Return the profile of one micro-batch of `shape`. Raises BadInputError for a shape that cannot be."""
     blocks = architecture.blocks(shape)
     rows: list[_Row] = []
@@ -103,9 +114,10 @@ def _row(block: Block, kernels: Kernels, *, is_last: bool) -> _Row:
     replicated = sum(one.parameters for one in operations if one.kind is Kind.ELEMENTWISE)
     total = sum(one.parameters for one in operations)
     trained = [one.parameters for one in operations if one.trainable]
-    kept = [one.saved_elements + _eager_norm(one, operations, kernels) for one in operations]
-    scores = [_scores(one) if kernels is Kernels.EAGER else 0.0 for one in operations]
-    peaks = _working(block, np.array(kept) + np.array(scores)) if operations else (0.0, 0.0)
+    kept = [one.saved_elements + _kept_by_torch(one, operations, kernels) for one in operations]
+    scores = [_scores(one) if kernels.eager_attention else 0.0 for one in operations]
+    moved = [_gradients_moved(one) + _gradients_moved_by_torch(one, kernels) for one in operations]
+    peaks = _working(block, np.array(kept) + np.array(scores), np.array(moved))
     return _Row(
         is_layer=block.is_layer,
         dense=total - expert - replicated,
@@ -122,14 +134,13 @@ def _row(block: Block, kernels: Kernels, *, is_last: bool) -> _Row:
     )
 
 
-def _working(block: Block, kept: Array) -> tuple[float, float]:
+def _working(block: Block, kept: Array, moved: Array) -> tuple[float, float]:
     """Walk the operations backwards, as autograd does, and return the most that lives, without and with old gradients.
 
     When an operation's turn comes, what it and those before it keep is there, the gradients of its output and of its
     inputs, the gradient that passes by on the residual path, and the gradients of weights that are done.
     """
     operations = block.operations
-    moved = np.array([_gradients_moved(one) for one in operations])
     own = np.array([one.parameters if one.trainable else 0 for one in operations], dtype=np.float64)
     live = np.cumsum(kept) + moved + block.input_elements
     done = np.cumsum(own[::-1])[::-1]
@@ -152,11 +163,27 @@ def _is_vocabulary(operations: Sequence[Operation]) -> bool:
     return operations[-1].is_embedding and operations[-1].kind is Kind.MATMUL
 
 
-def _eager_norm(operation: Operation, operations: Sequence[Operation], kernels: Kernels) -> int:
-    """Return what RMSNorm in plain torch keeps besides its input: the normalised input, for the scale's gradient."""
-    width = next((one.products[0].inner for one in operations if one.products), 0)
-    is_scaled_only = operation.kind is Kind.ELEMENTWISE and operation.parameters == width > 0
-    return operation.input_elements if kernels is not Kernels.FUSED and is_scaled_only else 0
+def _kept_by_torch(operation: Operation, operations: Sequence[Operation], kernels: Kernels) -> int:
+    """Return what is kept besides the operation's input where it is written in torch and is no kernel of its own.
+
+    RMSNorm keeps the normalised input for its scale's gradient; activations the parts of their formula.
+    """
+    if operation.kind is not Kind.ELEMENTWISE:
+        return 0
+    if operation.parameters:
+        width = next((one.products[0].inner for one in operations if one.products), 0)
+        return operation.input_elements if kernels.eager_norms and operation.parameters == width else 0
+    return (kernels.activation_keeps - 1) * operation.input_elements if _is_activation(operation) else 0
+
+
+def _gradients_moved_by_torch(operation: Operation, kernels: Kernels) -> float:
+    """Return the gradients of the parts of an activation's formula that live together: one for each, at most two."""
+    return min(2, kernels.activation_keeps - 1) * operation.input_elements if _is_activation(operation) else 0.0
+
+
+def _is_activation(operation: Operation) -> bool:
+    is_alone = operation.kind is Kind.ELEMENTWISE and not operation.parameters
+    return is_alone and operation.saved_elements == operation.input_elements == operation.output_elements
 
 
 def _scores(operation: Operation) -> float:

@@ -1,11 +1,12 @@
 """How much longer than at full speed things take: constants that were measured, and where."""
 
-from collections.abc import Sequence
+import csv
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from planner.errors import BadInputError
 
@@ -22,15 +23,9 @@ doubling of the instances; the bubble costs what the work in it costs."""
 PRIOR = np.array([1.3, 3.0, 60.0, 2.0, 1.3, 1.3, 1.2, 5e-4, 0.02, 1.3])
 """What is assumed before anything is measured: round numbers between those of A100 and H100; collectives at three
 quarters of their link; half of the 128 operations that an A100's tensor cores do in the time of an exponential."""
-_FLOOR = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
-"""Products and blocking collectives are no faster than the hardware; other terms may hide behind products."""
-_PULL = np.where(np.array(TERMS) == "launches", 0.3, 0.02)
-"""How strongly constants are held at PRIOR: one that is off by all of itself counts as one row that is off by 2 %;
-launches, a cost of software that few measurements can tell from others, by 30 %."""
-
-_TIED = {TERMS.index("bubble"): TERMS.index("matmul")}
-_ROUNDS = 30
-_SMALL = 0.01
+ERROR_ELSEWHERE = 0.25
+"""What is assumed of constants on an accelerator on which nothing was measured. An assumption, stated as one."""
+_STORED = Path(__file__).with_name("time_calibrations.csv")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,59 +52,47 @@ class Calibration:
         own = "" if accelerator == self.accelerator else f"; nothing was measured on {accelerator}: indicative only"
         return f"{self.rows} measurements on {self.accelerator}, {self.source}; error {self.relative_error:.1%}{own}"
 
-    def for_other(self, relative_error: float) -> "Calibration":
-        """Return the same constants with the error that they have elsewhere."""
-        return replace(self, relative_error=relative_error)
+    def elsewhere(self) -> "Calibration":
+        """Return the same constants for an accelerator on which nothing was measured."""
+        return replace(self, relative_error=max(self.relative_error, ERROR_ELSEWHERE))
 
 
-def fit_constants(terms: Array, measured_s: Array, prior: Array | None = None) -> Array:
-    """Return the constants, none faster than the hardware, with the least mean absolute relative error.
-
-    By repeatedly weighted non-negative least squares, held weakly at `prior`, so that a constant of which measurements
-    say nothing (there was no pipeline, say) keeps its value there; the bubble's is that of the products in it.
-
-    Args:
-        terms: [rows, len(TERMS)], of step_terms.
-        measured_s: [rows], seconds of a step.
-        prior: [len(TERMS)]; None: PRIOR.
-    """
-    if len(terms) < 2 or len(terms) != len(measured_s):
-        raise BadInputError(f"calibration: {len(measured_s)} measurements for {len(terms)} rows: at least 2 are needed")
-    if not np.all(np.isfinite(measured_s) & (measured_s > 0.0)):
-        raise BadInputError("calibration: a measured time is not positive")
-    given = PRIOR if prior is None else prior
-    merged = terms.copy()
-    for at, to in _TIED.items():
-        merged[:, to] += merged[:, at]
-        merged[:, at] = 0.0
-    relative = merged / measured_s[:, None]
-    fitted = _FLOOR + _least_absolute(relative, 1.0 - relative @ _FLOOR, given - _FLOOR)
-    for at, to in _TIED.items():
-        fitted[at] = fitted[to]
-    return fitted
+@cache
+def known_calibrations() -> tuple[Calibration, ...]:
+    """Return the constants that are kept beside this file: fitted to published measurements (scripts/fit_times.py)."""
+    return read_calibrations(_STORED)
 
 
-def left_out_errors(terms: Array, measured_s: Array, groups: Sequence[str], prior: Array | None = None) -> Array:
-    """Return for each row the relative error of speed, predicted by constants fitted without the row's group."""
-    names = np.array(groups)
-    errors = np.empty(len(measured_s))
-    for name in sorted(set(groups)):
-        out = names == name
-        constants = fit_constants(terms[~out], measured_s[~out], prior)
-        errors[out] = measured_s[out] / (terms[out] @ constants) - 1.0
-    return errors
+def read_calibrations(path: Path) -> tuple[Calibration, ...]:
+    """Return calibrations from a CSV file with a column for each term. Raises BadInputError."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return tuple(_calibration(row) for row in csv.DictReader(file))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise BadInputError(f"{path}: cannot be read as calibrations ({type(error).__name__}: {error})") from error
 
 
-def _least_absolute(relative: Array, target: Array, prior: Array) -> Array:
-    """Return x >= 0 that makes |relative x - target| small, held at `prior`."""
-    scale = np.maximum(prior, 1e-9)
-    system = np.vstack((relative * scale, np.diag(_PULL)))
-    wanted = np.concatenate((target, _PULL * prior / scale))
-    weights = np.ones(len(wanted))
-    solution = np.zeros(len(prior))
-    for _ in range(_ROUNDS):
-        root = np.sqrt(weights)
-        solution, _ = nnls(system * root[:, None], wanted * root)
-        weights[: len(target)] = 1.0 / np.maximum(np.abs(relative * scale @ solution - target), _SMALL)
-    fitted: Array = solution * scale
-    return fitted
+def write_calibrations(path: Path, calibrations: "tuple[Calibration, ...]") -> None:
+    """Write what read_calibrations reads."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("name", "accelerator", *TERMS, "relative_error", "rows", "source"))
+        for one in calibrations:
+            constants = [f"{value:.6g}" for value in one.constants]
+            writer.writerow((one.name, one.accelerator, *constants, f"{one.relative_error:.4f}", one.rows, one.source))
+
+
+def calibration_for(accelerator: str, given: "tuple[Calibration, ...]" = ()) -> Calibration:
+    """Return the constants of an accelerator, of `given` before the known ones; where there are none, those of H100."""
+    candidates = (*given, *known_calibrations())
+    for one in candidates:
+        if one.accelerator == accelerator:
+            return one
+    return next(one for one in candidates if one.accelerator == "h100-80gb").elsewhere()
+
+
+def _calibration(row: dict[str, str]) -> Calibration:
+    constants = np.array([float(row[term]) for term in TERMS])
+    return Calibration(
+        row["name"], row["accelerator"], constants, float(row["relative_error"]), int(row["rows"]), row["source"]
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.architectures.operations import Architecture, BatchShape, Block, Kind, Operation
-from planner.memory_profile import Kernels
+from planner.memory_profile import FUSED, Kernels
 
 Array = NDArray[np.float64]
 
@@ -61,10 +61,10 @@ class TimeProfile:
         return float(self.dense.sum() + self.expert.sum())
 
 
-def time_profile(architecture: Architecture, shape: BatchShape, kernels: Kernels = Kernels.FUSED) -> TimeProfile:
+def time_profile(architecture: Architecture, shape: BatchShape, kernels: Kernels = FUSED) -> TimeProfile:
     """Return the profile of one micro-batch of `shape`. Raises BadInputError for a shape that cannot be."""
     blocks = architecture.blocks(shape)
-    rows = [row for block in blocks for row in [_row(block, is_eager=kernels is Kernels.EAGER)] * block.repeat]
+    rows = [row for block in blocks for row in [_row(block, is_eager=kernels.eager_attention)] * block.repeat]
     columns = {field.name: np.array([getattr(row, field.name) for row in rows]) for field in fields(_Row)}
     last = blocks[-1].operations[-1]
     logits = last.output_elements if last.is_embedding and last.kind is Kind.MATMUL else 0

@@ -8,6 +8,7 @@ and pipeline parallelism and the bubble). What the hardware really reaches of ea
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,10 +79,7 @@ def estimate_step(
 
 def step_terms(profile: TimeProfile, layout: Layout, instance: Instance) -> NDArray[np.float64]:
     """Return seconds at the speed of the hardware, [len(TERMS)] in the order of TERMS; launches are counts."""
-    stage = stage_of_groups(profile.is_layer, layout)
-    work = _work_per_row(profile, layout, instance)
-    per_stage = np.zeros((layout.pp, work.shape[1]))
-    np.add.at(per_stage, stage, work)
+    per_stage = _membership(profile, layout.pp, layout.interleave) @ _work_per_row(profile, layout, instance)
     slowest = per_stage[int(np.argmax(per_stage[:, :4].sum(axis=1)))]
     micro_batches = layout.accumulation
     bubble = (layout.pp - 1) / layout.interleave
@@ -103,6 +101,14 @@ def step_terms(profile: TimeProfile, layout: Layout, instance: Instance) -> NDAr
             bubble * (matmul + attention + memory + tensor + expert + context),
         ]
     )
+
+
+@lru_cache(maxsize=1024)
+def _membership(profile: TimeProfile, stages: int, interleave: int) -> NDArray[np.float64]:
+    """Return [stages, rows]: 1 where a row is on a stage. Kept, for many layouts of one model are looked at."""
+    stage = stage_of_groups(profile.is_layer, stages, interleave)
+    found: NDArray[np.float64] = (stage == np.arange(stages)[:, None]).astype(np.float64)
+    return found
 
 
 def _work_per_row(profile: TimeProfile, layout: Layout, instance: Instance) -> NDArray[np.float64]:
@@ -127,7 +133,7 @@ def _work_per_row(profile: TimeProfile, layout: Layout, instance: Instance) -> N
         *_collectives_per_row(profile, layout, instance, again),
         np.where(profile.is_layer, 3.0 + again, 0.0),
     )
-    return np.stack([np.broadcast_to(column, len(profile.is_layer)) for column in columns], axis=1)
+    return np.array(columns).T
 
 
 def _collectives_per_row(

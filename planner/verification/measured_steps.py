@@ -1,8 +1,8 @@
 """Published speeds of training, as rows that the time model can be fitted to and compared with."""
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from planner.architectures.model import Model
 from planner.architectures.operations import BatchShape
 from planner.architectures.tape import Tape, Value
-from planner.hardware import Accelerator, Instance, default_catalogue
+from planner.hardware import Instance, default_catalogue
 from planner.layout import Layout
-from planner.time_calibration import fit_constants
 from planner.time_profile import TimeProfile, time_profile
 from planner.time_step import step_terms
 from planner.verification.check import reference_file
@@ -103,4 +102,4 @@ def _mpt_step(row: Mapping[str, str]) -> MeasuredStep:
 def _mpt_instance(gpu: str) -> Instance:
     name, gbit_per_s = _MPT_INSTANCES[gpu]
     known = default_catalogue().instance(name)
-    return Instance(known.name, known.accelerator, known.count, known.intra_node_bytes_per_s, gbit_per_s / 8 * 1e9, MPT_SOURCE)
+    return replace(known, inter_node_bytes_per_s=gbit_per_s / 8 * 1e9, source=MPT_SOURCE)

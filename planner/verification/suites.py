@@ -11,13 +11,17 @@ SUITES: dict[str, str] = {
     "data_constrained": "planner.verification.law_fits:data_constrained_suite",
     "forecasts": "planner.verification.forecast_splits:suite",
     "learning_curves": "planner.verification.law_tables:learning_curves_suite",
+    "megatron": "planner.verification.system:megatron_throughput",
     "megatron_flops": "planner.verification.flops_tables:megatron_suite",
+    "memory_formulas": "planner.verification.system:memory_formulas",
+    "mpt": "planner.verification.system:mpt_throughput",
     "olmo_ladder": "planner.verification.law_tables:olmo_ladder_suite",
     "openclip_exponents": "planner.verification.law_tables:openclip_suite",
     "openclip_profile": "planner.verification.openclip_profile:openclip_profile_suite",
     "openclip_scaling": "planner.verification.openclip_profile:openclip_scaling_suite",
     "published_flops": "planner.verification.flops_tables:published_suite",
     "step_law": "planner.verification.law_tables:step_law_suite",
+    "torchtitan": "planner.verification.system:torchtitan_memory",
 }
 """The name of each suite and `module:function`."""
 

@@ -6,9 +6,9 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.output import OutputFormat, OutputOption, plural, print_facts, print_json, print_table
+from scripts.cli.plan_options import read_model
 
 if TYPE_CHECKING:
-    from planner.architectures.model import Model
     from planner.flops import Counting, Flops
 
 _MODEL = "name of a known model, a config.json or its folder, or recipe=... with overrides"
@@ -39,7 +39,7 @@ def flops(  # noqa: PLR0913 - the options of one command line
     from planner.flops import flops_of, shares_of
 
     counting = _counting(convention, causal, embeddings, recompute)
-    found = _model(model).tuned(_tuning(lora_rank, lora_target, freeze))
+    found = read_model(model).tuned(_tuning(lora_rank, lora_target, freeze))
     shape = BatchShape(batch, seq, source_seq, None if image is None else (image, image))
     counted = flops_of(found, shape, counting)
     training = _training(counted, tokens, budget)
@@ -89,26 +89,6 @@ def _tuning(rank: int | None, targets: list[str] | None, frozen: list[str] | Non
         raise CommandError("--lora-target without --lora-rank: give the rank too")
     lora = None if rank is None else Lora(rank, tuple(targets or LORA_TARGETS))
     return Tuning(tuple(frozen or ()), lora)
-
-
-def _model(words: list[str]) -> "Model":
-    """Return the model that the words name: one known or in a file, or that of a composed configuration."""
-    from planner.architectures import load
-
-    if not any("=" in word for word in words):
-        if len(words) > 1:
-            raise CommandError(f"{' '.join(words)}: name one model, or give recipe=... with overrides")
-        return load(words[0])
-    from dataclasses import asdict
-
-    from configs.compose import compose
-
-    spec = compose(words).spec
-    of_data = {name: getattr(spec.data, name, None) for name in ("texts_per_image", "sequence_length")}
-    section = {**asdict(spec.model), **of_data}
-    if "target" in section:
-        raise CommandError(f"model._target_ = {section['target']}: only models of our recipes are read")
-    return load(section)
 
 
 def _training(counted: "Flops", tokens: str | None, budget: str | None) -> dict[str, Any]:
