@@ -55,7 +55,7 @@ class CatalogueTextConfig(CatalogueConfig):
 
     kind: Literal["catalogue_text"] = "catalogue_text"
     locales: tuple[str, ...] | None = field(default=None, metadata={"help": "None: all that the catalogue has"})
-    tokenizer: Literal["bytes", "bpe"] = field(
+    encoding: Literal["bytes", "bpe"] = field(
         default="bytes", metadata={"help": "bytes, or byte pairs learnt from the training text"}
     )
     vocabulary: int = field(default=256, metadata={"min": 256, "max": 65536, "help": "tokens; bytes have 256"})
@@ -66,8 +66,8 @@ class CatalogueTextConfig(CatalogueConfig):
 
     def __post_init__(self) -> None:
         """Refuse a vocabulary that bytes do not have."""
-        if self.tokenizer == "bytes" and self.vocabulary != 256:
-            raise ValueError(f"vocabulary = {self.vocabulary} with tokenizer = bytes: must be 256, or choose bpe")
+        if self.encoding == "bytes" and self.vocabulary != 256:
+            raise ValueError(f"vocabulary = {self.vocabulary} with encoding = bytes: must be 256, or choose bpe")
 
 
 @dataclass(frozen=True, kw_only=True)

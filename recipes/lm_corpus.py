@@ -38,7 +38,7 @@ def open_corpus(config: CatalogueTextConfig) -> Corpus:
     """
     source = open_source(config)
     locales = config.locales or tuple(source.index.locales)
-    identity = (FORMAT, source.index.fingerprint, locales, config.split_seed, config.tokenizer, config.vocabulary)
+    identity = (FORMAT, source.index.fingerprint, locales, config.split_seed, config.encoding, config.vocabulary)
     fingerprint = xxhash.xxh3_128_hexdigest(repr(identity).encode())
     return cache_of(config).use(
         fingerprint,
@@ -73,7 +73,7 @@ def _place(code: str, locale: str) -> int:
 
 def _write(records: Records, locales: Sequence[str], config: CatalogueTextConfig, folder: Path) -> None:
     train = documents(records, locales, held_out=False)
-    tokenizer = prepare_tokenizer(config.tokenizer, config.vocabulary, train, folder)
+    tokenizer = prepare_tokenizer(config.encoding, config.vocabulary, train, folder)
     np.save(folder / "train.npy", _stream(tokenizer, train)[0])
     heldout = documents(records, locales, held_out=True)
     tokens, ends = _stream(tokenizer, heldout)

@@ -92,7 +92,7 @@ def _library() -> Any:
         import tokenizers  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise MissingPackageError(
-            "data.tokenizer = bpe: the package tokenizers is not installed; pip install 'ostinato[bpe]', "
-            "or choose data.tokenizer=bytes"
+            "data.encoding = bpe: the package tokenizers is not installed; pip install 'ostinato[bpe]', "
+            "or choose data.encoding=bytes"
         ) from error
     return tokenizers

@@ -83,14 +83,14 @@ def test_a_document_says_locale_entity_name_and_keywords(config: CatalogueTextCo
 
 
 @pytest.mark.parametrize("limit_bytes", [1, 5000, None])
-@pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
+@pytest.mark.parametrize("encoding", ["bytes", "bpe"])
 def test_held_out_bytes_are_counted_exactly(
-    config: CatalogueTextConfig, tokenizer: str, limit_bytes: int | None
+    config: CatalogueTextConfig, encoding: str, limit_bytes: int | None
 ) -> None:
-    if tokenizer == "bpe":
+    if encoding == "bpe":
         pytest.importorskip("tokenizers")
-    vocabulary = 256 if tokenizer == "bytes" else 600
-    own = _with(config, tokenizer=tokenizer, vocabulary=vocabulary, heldout_bytes=limit_bytes)
+    vocabulary = 256 if encoding == "bytes" else 600
+    own = _with(config, encoding=encoding, vocabulary=vocabulary, heldout_bytes=limit_bytes)
     corpus = open_corpus(own)
     text = HeldOutText(corpus, own.sequence_length, limit_bytes)
     lines = documents(open_records(own), own.locales or (), held_out=True)
@@ -113,7 +113,7 @@ def test_all_of_the_held_out_text_at_the_end(config: CatalogueTextConfig) -> Non
 
 def test_byte_pairs_are_learnt_the_same_way_twice(config: CatalogueTextConfig, tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
-    settings = {"tokenizer": "bpe", "vocabulary": 700}
+    settings = {"encoding": "bpe", "vocabulary": 700}
     first = open_corpus(_with(config, **settings))
     second = open_corpus(_with(config, **settings, cache_folder=str(tmp_path)))
     assert first.fingerprint == second.fingerprint
