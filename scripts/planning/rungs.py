@@ -1,0 +1,107 @@
+"""The rungs of recipe `lm_ladder`: models by size, and how long, with which batch and warm-up a run of each is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import yaml
+
+from configs.compose import Composed, compose
+from configs.convert import from_document
+from configs.fingerprint import fingerprint
+from configs.sources import SearchPath
+from planner.errors import BadInputError
+from planner.loop.study import StudyRun
+from recipes.config import CatalogueTextConfig, LmModelConfig
+
+RECIPE = "lm_ladder"
+FLOPS_PER_PARAM_TOKEN = 6.0
+_PREFIX = "lm_"
+_BATCH_SEQUENCES, _BATCH_EXPONENT, _FEWEST_SEQUENCES = 0.0026, 0.571, 2
+"""Sequences of 128 in a batch: the exponent of tokens is that of StepLaw (Li et al. 2025, arXiv:2503.04715, equation 1),
+the factor was found here (docs/recipes.md)."""
+_BATCH_SEQUENCE_LENGTH = 128
+_WARMUP_SHARE, _LEAST_WARMUP, _MOST_WARMUP = 0.1, 10, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One run that is to be made: its configuration, and what it stands for in a study."""
+
+    run: StudyRun
+    model: str
+    overrides: tuple[str, ...]
+    composed: Composed
+
+
+@cache
+def sizes() -> dict[str, int]:
+    """Return the number of parameters of each model of the ladder with tokens of bytes, smallest first."""
+    found = {}
+    search = SearchPath.of(())
+    for option in search.options("model"):
+        path = search.find(f"model/{option}")
+        if option.startswith(_PREFIX) and path is not None:
+            document = {"vocabulary": 256, **yaml.safe_load(path.read_text())["model"]}
+            found[option] = _parameters(from_document(LmModelConfig, document))
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def nearest(params: Sequence[float]) -> list[str]:
+    """Return a model for each wanted size, the nearest in ln N that is not taken yet, each once."""
+    left = dict(sizes())
+    chosen = []
+    for wanted in params:
+        if left:
+            name = min(left, key=lambda model: abs(np.log(left[model] / wanted)))
+            chosen.append(name)
+            del left[name]
+    return sorted(chosen, key=sizes().__getitem__)
+
+
+def rung(model: str, flops: float, *, seed: int, group: str, more: Sequence[str] = ()) -> Rung:
+    """Return the run of `model` whose 6 · parameters · tokens come as near to `flops` as whole steps allow.
+
+    `more` are overrides of the user's, which come last. Raises BadInputError where it would not be one step, and the
+    errors of `compose`.
+    """
+    if model not in sizes():
+        raise BadInputError(f"model = {model}: must be one of {', '.join(sizes())}")
+    spec = compose([f"recipe={RECIPE}", f"model={model}", *more]).spec
+    if not isinstance(spec.model, LmModelConfig) or not isinstance(spec.data, CatalogueTextConfig):
+        raise BadInputError(f"recipe={RECIPE} with a model or data of your own: its size and length are not known here")
+    params, length = _parameters(spec.model), spec.data.sequence_length
+    tokens = flops / (FLOPS_PER_PARAM_TOKEN * params)
+    sequences = batch_sequences(tokens, length)
+    steps = round(tokens / (sequences * length))
+    if steps < 1:
+        raise BadInputError(f"{flops:.3g} FLOPs are not one step of {model}: give more, or a smaller model")
+    warmup = min(_MOST_WARMUP, max(_LEAST_WARMUP, round(_WARMUP_SHARE * steps)))
+    overrides = (
+        f"recipe={RECIPE}", f"model={model}", "recipe.measure_all=false", f"run.steps={steps}",
+        f"run.global_batch={sequences}", f"run.seed={seed}", f"optim.warmup_steps={min(warmup, steps - 1)}",
+        f"checkpoint.every_steps={max(steps // 4, 1)}", *more,
+    )  # fmt: skip
+    composed = compose(overrides)
+    run_spec = composed.spec.run
+    trained = float(run_spec.steps * run_spec.global_batch * length)
+    run = StudyRun(
+        run=f"{RECIPE}-{fingerprint(composed.document)[:16]}", params=float(params), tokens=trained,
+        flops=FLOPS_PER_PARAM_TOKEN * params * trained, group=group, seed=run_spec.seed, steps=run_spec.steps,
+    )  # fmt: skip
+    return Rung(run, model, overrides, composed)
+
+
+def batch_sequences(tokens: float, sequence_length: int) -> int:
+    """Return how many sequences make a batch of a run of that many tokens."""
+    wanted = _BATCH_SEQUENCES * tokens**_BATCH_EXPONENT * _BATCH_SEQUENCE_LENGTH / sequence_length
+    return max(_FEWEST_SEQUENCES, round(wanted))
+
+
+def _parameters(model: LmModelConfig) -> int:
+    from recipes.models import parameter_count  # noqa: PLC0415 - torch: two seconds
+
+    count = parameter_count(model)
+    assert count is not None, "only a model of the user's own has none"
+    return count
