@@ -8,7 +8,7 @@ import numpy as np
 from planner.forecasts.interaction_law import FLOOR, Array
 from planner.forecasts.intervals import scale
 from planner.forecasts.posterior import Posterior, fit, weighted_quantile, weights_of
-from planner.forecasts.priors import MEMBERS, NO_FLOOR, Prior
+from planner.forecasts.priors import MEMBERS, NO_FLOOR, Prior, doubt, loosened
 from planner.laws.runs import Runs
 
 _NO_FLOOR_BELOW = -0.9
@@ -44,12 +44,20 @@ class Ensemble:
         noise = float(self.members.scale.mean())
         distance = np.log(flops / self.frontier_flops)
         sigma = scale(noise, spread, distance, self.members.reference.log_loss - mean)
+        share = doubt(self.frontier_flops)
+        if share:
+            sigma = np.sqrt(sigma**2 + share * self.members.variance(params, tokens).mean(axis=0))
         return LogForecast(mean, sigma if self.has_floor else _NO_FLOOR_WIDER * sigma)
 
 
 def fit_ensemble(runs: Runs, members: Sequence[Prior] = MEMBERS) -> Ensemble:
-    """Fit all members and the guard to `runs`: some 10 ms for a hundred runs."""
-    fitted = fit(runs, [*members, NO_FLOOR])
+    """Fit all members and the guard to `runs`: some 10 ms for a hundred runs.
+
+    Where the frontier lies below all on which the priors were learned, they are loosened, and what the evidence then
+    leaves open of the parameters widens σ.
+    """
+    frontier_flops = float(runs.flops.max())
+    fitted = fit(runs, [*loosened(members, frontier_flops), NO_FLOOR])
     each = fitted.log_loss(runs.params, runs.tokens) - np.log(runs.loss)
     with_floor, without = each[:-1].mean(axis=0), each[-1]
     weights = weights_of(runs, NO_FLOOR)[None]
@@ -57,4 +65,4 @@ def fit_ensemble(runs: Runs, members: Sequence[Prior] = MEMBERS) -> Ensemble:
     is_better = deviations[0] > _MUCH_BETTER * max(deviations[1], _LEAST_DEVIATION)
     has_floor = not (is_better and fitted.theta[-1, FLOOR] < _NO_FLOOR_BELOW)
     kept = slice(0, len(members)) if has_floor else slice(len(members), None)
-    return Ensemble(fitted.select(kept), float(runs.flops.max()), has_floor)
+    return Ensemble(fitted.select(kept), frontier_flops, has_floor)

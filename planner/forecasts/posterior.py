@@ -116,7 +116,7 @@ def _prior_rows(prior: Prior) -> tuple[Array, Array]:
 
 
 class _State:
-    """Where s fits are: parameters, residuals, derivatives, noise, cost, damping. A step that is no better is undone."""
+    """Where s fits are: parameters, residuals, derivatives, noise, cost. A step that is no better is undone."""
 
     def __init__(self, problem: _Problem, theta: Array) -> None:
         self.problem = problem

@@ -5,6 +5,8 @@ the frontier then keeps falling. A prior at .55 of it corrects that bias; it is 
 `Reference.log_loss`.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 
@@ -41,3 +43,29 @@ MEMBERS: tuple[Prior, ...] = tuple(
 
 NO_FLOOR = replace(Prior(), log_floor_sd=1e3, exponent_sd=0.3, log_kappa_sd=_FIXED)
 """The guard's fit: nothing is believed of E. It replaces the ensemble where it fits much better with E near nothing."""
+
+LOOSE = Prior(
+    log_floor=-0.3, log_floor_sd=0.5, exponent_sd=0.3, exponent_gap_sd=1.0, log_kappa_sd=_FIXED, recency=0.0,
+    effective_runs=1e9, noise_floor=0.002,
+)  # fmt: skip
+"""For the design of experiments: what is learned from the runs, not from the prior. It only keeps few runs sane."""
+
+SMALLEST_FRONTIER_FLOPS = 7e17
+"""The least frontier of the primary splits on which the priors were learned (Misfitting, 30 x)."""
+_DECADES = 2.0
+_LOOSE_FLOOR_SD = 0.2
+
+
+def doubt(frontier_flops: float) -> float:
+    """Return how far a frontier lies below all on which the priors were learned: 0 above, 1 from two decades below."""
+    below = math.log10(SMALLEST_FRONTIER_FLOPS / frontier_flops) / _DECADES
+    return min(max(below, 0.0), 1.0)
+
+
+def loosened(members: Sequence[Prior], frontier_flops: float) -> list[Prior]:
+    """Return the members with a prior on E as loose as the doubt about it asks: up to .2 in place of .07."""
+    share = doubt(frontier_flops)
+    return [
+        replace(member, log_floor_sd=member.log_floor_sd + share * max(_LOOSE_FLOOR_SD - member.log_floor_sd, 0.0))
+        for member in members
+    ]
