@@ -24,7 +24,7 @@ from planner.forecasts.splits import (
     Split,
     splits,
 )
-from planner.laws.fit import fit
+from planner.laws.fitting import fit
 from planner.laws.loss_laws import HOFFMANN
 from planner.laws.runs import Runs
 

@@ -13,7 +13,7 @@ from planner.forecasts.evidence import Evidence, evidence_for, flops_per_6nd, re
 from planner.forecasts.interaction_law import Array
 from planner.forecasts.intervals import multiplier
 from planner.forecasts.ledger_entries import Forecast, Predicted
-from planner.laws.fit import Fit, fit
+from planner.laws.fitting import Fit, fit
 from planner.laws.loss_laws import HOFFMANN, TIED
 from planner.laws.runs import Runs
 

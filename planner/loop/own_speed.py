@@ -37,7 +37,8 @@ class _Fitted:
         if value <= 0.0:
             return None
         halves = [(level, self.spread * float(student.ppf(0.5 + 0.5 * level, self.freedom))) for level in LEVELS]
-        return Predicted(value, tuple((level, value * math.exp(-half), value * math.exp(half)) for level, half in halves))
+        intervals = tuple((level, value * math.exp(-half), value * math.exp(half)) for level, half in halves)
+        return Predicted(value, intervals)
 
 
 class OwnSpeed:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,11 +42,22 @@ def submit(client: Client, study: Study, foretold: Sequence[Foretold], **common:
     return {one.rung.run.run: jobs[one.rung.run.run] for one in foretold}
 
 
-def collect(client: Client, study: Study) -> tuple[list[StudyRun], int]:
-    """Take in what the queue says of the study's jobs that are over: runs, and results in the ledger.
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `collect` found: how many runs are over, of them new in the study, and how many still wait or train."""
 
-    Returns the runs that are over, and how many are not.
-    """
+    over: int
+    changed: int
+    going: int
+
+
+def has_jobs(study: Study) -> bool:
+    """Return whether any run of the study was submitted."""
+    return bool(_jobs(study))
+
+
+def collect(client: Client, study: Study) -> Collected:
+    """Take in what the queue says of the study's jobs that are over: runs, and results in the ledger."""
     over: list[StudyRun] = []
     going = 0
     forecasts = {
@@ -59,8 +71,7 @@ def collect(client: Client, study: Study) -> tuple[list[StudyRun], int]:
         ended = _ended(run, forecasts[run], job)
         study.ledger.record_result(_result(ended, job))
         over.append(ended)
-    study.add(over)
-    return over, going
+    return Collected(len(over), study.add(over), going)
 
 
 def _job(rung: Rung, common: Mapping[str, Any]) -> dict[str, Any]:

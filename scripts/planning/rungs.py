@@ -19,8 +19,8 @@ RECIPE = "lm_ladder"
 FLOPS_PER_PARAM_TOKEN = 6.0
 _PREFIX = "lm_"
 _BATCH_SEQUENCES, _BATCH_EXPONENT, _FEWEST_SEQUENCES = 0.0026, 0.571, 2
-"""Sequences of 128 in a batch: the exponent of tokens is that of StepLaw (Li et al. 2025, arXiv:2503.04715, equation 1),
-the factor was found here (docs/recipes.md)."""
+"""Sequences of 128 in a batch: the exponent of tokens is that of StepLaw (Li et al. 2025, arXiv:2503.04715), the
+factor was found here (docs/recipes.md)."""
 _BATCH_SEQUENCE_LENGTH = 128
 _WARMUP_SHARE, _LEAST_WARMUP, _MOST_WARMUP = 0.1, 10, 500
 
@@ -104,4 +104,29 @@ def _parameters(model: LmModelConfig) -> int:
 
     count = parameter_count(model)
     assert count is not None, "only a model of the user's own has none"
-    return count
+    return int(count)
+
+
+def grid(
+    more: Sequence[str],
+    budgets: Sequence[float],
+    *,
+    points: int,
+    seeds: int = 1,
+    models: Sequence[str] | None = None,
+    tokens_per_param: float,
+    spread: float,
+) -> list[Rung]:
+    """Return isoFLOP lines: on each budget the models nearest to `points` sizes even in ln N about the middle.
+
+    Raises BadInputError for a budget that no model can spend, or a model that there is not.
+    """
+    found = []
+    for budget in budgets:
+        if not (np.isfinite(budget) and budget > 0):
+            raise BadInputError(f"--budgets: {budget} must be positive and finite, in FLOPs")
+        middle = float(np.sqrt(budget / (FLOPS_PER_PARAM_TOKEN * tokens_per_param)))
+        wanted = middle * np.geomspace(1.0 / spread, spread, points)
+        for model in models or nearest(wanted.tolist()):
+            found += [rung(model, budget, seed=seed, group=f"{budget:g}", more=more) for seed in range(seeds)]
+    return found

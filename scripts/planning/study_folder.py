@@ -13,5 +13,5 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def open_study(name: str) -> Study:
     """Return the study `name`; its folder is made by the first write. Raises BadInputError."""
     if not _NAME.fullmatch(name):
-        raise BadInputError(f"--study {name!r}: must be letters, digits, dots, dashes and underscores: it names a folder")
+        raise BadInputError(f"--study {name!r}: must be letters, digits, dots and dashes: it names a folder")
     return Study(StateFolder.of_user().path / "plan" / name)
