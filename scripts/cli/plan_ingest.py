@@ -45,7 +45,7 @@ def ingest(
             if from_queue is not None:
                 taken += opened.add(runs_of_sweep(client, from_queue))
             collected = collect(client, opened)
-        taken, going = taken + collected.changed, collected.going
+        taken, going = taken + collected.over, collected.going
     scores = score(opened.ledger.entries())
     document = {"study": study, "taken_in": taken, "going": going, "runs": len(opened.runs()), **scores.to_json()}
     if as_json or output is OutputFormat.JSON:

@@ -44,10 +44,9 @@ def submit(client: Client, study: Study, foretold: Sequence[Foretold], **common:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What `collect` found: how many runs are over, of them new in the study, and how many still wait or train."""
+    """What `collect` found: how many runs are over since the last time, and how many still wait or train."""
 
     over: int
-    changed: int
     going: int
 
 
@@ -63,7 +62,10 @@ def collect(client: Client, study: Study) -> Collected:
     forecasts = {
         entry.body.run: entry.body.facts for entry in study.ledger.entries() if not isinstance(entry.body, Result)
     }
+    taken = {run.run for run in study.runs() if run.is_evidence}
     for run, job_id in _jobs(study).items():
+        if run in taken:
+            continue
         job = client.job(job_id)
         if job["ended_s"] is None:
             going += 1
@@ -71,7 +73,7 @@ def collect(client: Client, study: Study) -> Collected:
         ended = _ended(run, forecasts[run], job)
         study.ledger.record_result(_result(ended, job))
         over.append(ended)
-    return Collected(len(over), study.add(over), going)
+    return Collected(study.add(over), going)
 
 
 def _job(rung: Rung, common: Mapping[str, Any]) -> dict[str, Any]:

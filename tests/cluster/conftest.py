@@ -19,7 +19,7 @@ MakePlan = Callable[..., RunPlan]
 
 @pytest.fixture
 def make_plan(tmp_path: Path) -> MakePlan:
-    """Return a function from a run's name and overrides (of SMALL, or of another recipe) to its plan; its folder is made."""
+    """Return a function from a run's name and overrides of SMALL (or of another recipe) to its plan."""
 
     def make(name: str, *overrides: str) -> RunPlan:
         recipe = () if any(word.startswith("recipe=") for word in overrides) else SMALL
