@@ -49,7 +49,7 @@ def sweep(  # noqa: PLR0913 - the options of one command line
     if submit and dry_run:
         raise CommandError("--submit and --dry-run: choose one")
     rungs = grid(
-        _overrides(words), _numbers("--budgets", budgets), points=points, seeds=seeds,
+        checked_overrides(words), _numbers("--budgets", budgets), points=points, seeds=seeds,
         models=None if models is None else models.split(","), tokens_per_param=tokens_per_param, spread=spread,
     )  # fmt: skip
     opened = open_study(study)
@@ -84,7 +84,8 @@ def show_and_submit(
     return ExitCode.OK
 
 
-def _overrides(words: Sequence[str]) -> list[str]:
+def checked_overrides(words: Sequence[str]) -> list[str]:
+    """Return the overrides without the recipe. Raises CommandError unless it is the ladder."""
     from scripts.planning.rungs import RECIPE
 
     recipes = [word for word in words if word.startswith("recipe=")]

@@ -1,6 +1,7 @@
 """The rungs of recipe `lm_ladder`: models by size, and how long, with which batch and warm-up a run of each is made."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -130,3 +131,19 @@ def grid(
         for model in models or nearest(wanted.tolist()):
             found += [rung(model, budget, seed=seed, group=f"{budget:g}", more=more) for seed in range(seeds)]
     return found
+
+
+def new_rungs(planned: Sequence[tuple[float, float]], known: Container[str], more: Sequence[str]) -> list[Rung]:
+    """Return the nearest model for each (parameters, FLOPs), with the first seed whose run is not known yet."""
+    found: list[Rung] = []
+    for params, flops in planned:
+        [model] = nearest([params])
+        taken = {one.run.run for one in found}
+        seeds = (rung(model, flops, seed=seed, group=f"{flops:.3g}", more=more) for seed in itertools.count())
+        found.append(next(one for one in seeds if one.run.run not in known and one.run.run not in taken))
+    return found
+
+
+def steps_of(tokens: float) -> int:
+    """Return how many steps a run of so many tokens has."""
+    return max(1, round(tokens / (batch_sequences(tokens, _BATCH_SEQUENCE_LENGTH) * _BATCH_SEQUENCE_LENGTH)))

@@ -1,0 +1,77 @@
+"""`plan next`: the runs of a study that most narrow what one wants to know, for what one will spend."""
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scripts.cli.cli_errors import CommandError
+from scripts.cli.output import OutputFormat, OutputOption, say
+from scripts.cli.plan_options import JsonOption, StudyOption
+from scripts.cli.plan_sweep import checked_overrides, show_and_submit
+
+if TYPE_CHECKING:
+    from planner.forecasts.next_runs import NextRuns
+    from planner.loop.next_rungs import Unit
+
+_SPEND = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) *(flops|h|usd)", re.IGNORECASE)
+_FAR = 10.0
+
+
+def next_(  # noqa: PLR0913 - the options of one command line
+    words: Annotated[
+        list[str], typer.Argument(metavar="recipe=lm_ladder [OVERRIDES...]", help="the recipe, and what all runs share")
+    ],
+    *,
+    spend: Annotated[str, typer.Option(metavar="AMOUNT", help="such as 1e13flops, 2h (of runs in turn) or 5usd")],
+    target: Annotated[
+        float | None, typer.Option(metavar="FLOPS", help="where loss and size are wanted; else 10 x the largest run")
+    ] = None,
+    most: Annotated[
+        float | None, typer.Option(metavar="FLOPS", help="largest single run; else a tenth of the target")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="at most so many")] = 8,
+    hourly_usd: Annotated[float | None, typer.Option(min=0.0, help="price of an hour of one run")] = None,
+    study: StudyOption = "default",
+    submit: Annotated[bool, typer.Option("--submit", help="write the forecasts, then send the runs")] = False,
+    as_json: JsonOption = False,
+    output: OutputOption = OutputFormat.TEXT,
+) -> int:
+    """Propose the next runs by what they are expected to tell of the target for their cost."""
+    from planner.errors import RefusedError
+    from planner.loop.next_rungs import best_next
+    from scripts.planning.foretell import foretell
+    from scripts.planning.rungs import new_rungs, steps_of
+    from scripts.planning.study_folder import open_study
+
+    opened = open_study(study)
+    evidence = opened.evidence()
+    if not len(evidence):
+        raise RefusedError(f"study {study}: no run is evidence yet; begin with `ostinato plan sweep`")
+    amount, unit = _amount(spend)
+    wanted = target or _FAR * float(evidence.flops.max())
+    chosen = best_next(
+        opened, spend=amount, unit=unit, target_flops=wanted, most_flops=most or wanted / _FAR, most_runs=runs,
+        steps_of=steps_of, hourly_usd=hourly_usd,
+    )  # fmt: skip
+    planned = [(run.params, run.flops) for run in chosen.runs]
+    rungs = new_rungs(planned, {run.run for run in opened.runs()}, checked_overrides(words))
+    is_json = as_json or output is OutputFormat.JSON
+    if not is_json:
+        _say(chosen, wanted)
+    foretold = foretell(opened, rungs, most_flops=float("inf"), hourly_usd=hourly_usd)
+    return show_and_submit(opened, foretold, submit=submit, as_json=is_json)
+
+
+def _amount(text: str) -> "tuple[float, Unit]":
+    from planner.loop.next_rungs import Unit
+
+    found = _SPEND.fullmatch(text.strip())
+    if found is None or not float(found[1]) > 0:
+        raise CommandError(f"--spend {text}: write an amount with its unit: 1e13flops, 2h or 5usd")
+    return float(found[1]), Unit(found[2].lower())
+
+
+def _say(chosen: "NextRuns", target_flops: float) -> None:
+    loss, params = (f"{100 * a:.2f} % to {100 * b:.2f} %" for a, b in zip(chosen.before, chosen.after, strict=True))
+    say(f"standard deviations at {target_flops:.3g} FLOPs by the law: loss {loss}, best size {params}")
