@@ -166,10 +166,10 @@ class _State:
 
     def _prior_residual(self, theta: Array) -> Array:
         expected: Array = np.einsum("srp,sp->sr", self.problem.prior_rows, theta)
-        return expected - self.problem.prior_means
+        return np.asarray(expected - self.problem.prior_means)
 
     def _cost(self, theta: Array, residual: Array) -> Array:
         size = np.abs(residual) / self.scale[:, None]
         huber = np.where(size <= HUBER, 0.5 * size**2, HUBER * size - 0.5 * HUBER**2)
         cost: Array = (self.problem.weights * huber).sum(axis=1)
-        return cost + 0.5 * (self._prior_residual(theta) ** 2).sum(axis=1)
+        return np.asarray(cost + 0.5 * (self._prior_residual(theta) ** 2).sum(axis=1))

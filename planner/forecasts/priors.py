@@ -34,13 +34,6 @@ class Prior:
 _FIXED = 1e-4
 """A standard deviation that leaves a parameter where its prior puts it."""
 
-MEMBERS: tuple[Prior, ...] = tuple(
-    Prior(log_floor=log_floor, log_kappa_sd=log_kappa_sd)
-    for log_floor in (-0.5, -0.6)
-    for log_kappa_sd in (_FIXED, 0.3)
-)
-"""The ensemble: its forecasts are averaged with equal weights."""
-
 NO_FLOOR = replace(Prior(), log_floor_sd=1e3, exponent_sd=0.3, log_kappa_sd=_FIXED)
 """The guard's fit: nothing is believed of E. It replaces the ensemble where it fits much better with E near nothing."""
 
@@ -53,7 +46,9 @@ LOOSE = Prior(
 SMALLEST_FRONTIER_FLOPS = 7e17
 """The least frontier of the primary splits on which the priors were learned (Misfitting, 30 x)."""
 _DECADES = 2.0
-_LOOSE_FLOOR_SD = 0.2
+_LOOSE_FLOOR_SD = 0.3
+_LOOSE_FLOOR_SHIFT = -0.2
+"""A judgement: where the loss is still far above E, E is a smaller part of it. No public study is so small."""
 
 
 def doubt(frontier_flops: float) -> float:
@@ -63,9 +58,13 @@ def doubt(frontier_flops: float) -> float:
 
 
 def loosened(members: Sequence[Prior], frontier_flops: float) -> list[Prior]:
-    """Return the members with a prior on E as loose as the doubt about it asks: up to .2 in place of .07."""
+    """Return the members with a prior on E as low and as loose as the doubt about it asks."""
     share = doubt(frontier_flops)
     return [
-        replace(member, log_floor_sd=member.log_floor_sd + share * max(_LOOSE_FLOOR_SD - member.log_floor_sd, 0.0))
+        replace(
+            member,
+            log_floor=member.log_floor + share * _LOOSE_FLOOR_SHIFT,
+            log_floor_sd=member.log_floor_sd + share * max(_LOOSE_FLOOR_SD - member.log_floor_sd, 0.0),
+        )
         for member in members
     ]

@@ -48,7 +48,7 @@ def splits(
     sets: Sequence[RunSet], *, ratios: Sequence[float] = RATIOS, frontiers: Sequence[float] = (1.0,)
 ) -> tuple[Split, ...]:
     """Return the splits of all sets that count, without those that are the same as one before."""
-    found = {}
+    found: dict[tuple[str, float, int, float], Split] = {}
     for runs in sets:
         for frontier in frontiers:
             for ratio in ratios:

@@ -18,6 +18,7 @@ import numpy as np
 
 from planner.errors import BadInputError, RefusedError
 from planner.forecasts.evidence import flops_per_6nd
+from planner.forecasts.grid import FLOPS_PER_PARAM_TOKEN, PlannedRun
 from planner.forecasts.interaction_law import (
     LOG_KAPPA,
     NUM_PARAMETERS,
@@ -29,7 +30,6 @@ from planner.forecasts.interaction_law import (
     Reference,
     log_loss_and_gradient,
 )
-from planner.forecasts.isoflop_grid import FLOPS_PER_PARAM_TOKEN, PlannedRun
 from planner.forecasts.posterior import fit
 from planner.forecasts.priors import LOOSE
 from planner.laws.runs import Runs

@@ -101,12 +101,14 @@ def backtest(
     levels: Sequence[float] = LEVELS,
 ) -> Backtest:
     """Answer every split of `sets`. Raises RefusedError when there is none, BadInputError for a ratio of 1 or less."""
-    answers = answer(sets, ratios=ratios, frontiers=frontiers)
+    return summarize(answer(sets, ratios=ratios, frontiers=frontiers), levels)
+
+
+def summarize(answers: Sequence[Answer], levels: Sequence[float] = LEVELS) -> Backtest:
+    """Return errors, coverage and widths of what was answered."""
     cases = tuple(_case(each, levels) for each in answers)
     primary = [case for case in cases if case.frontier == 1.0]
-    return Backtest(
-        levels=tuple(levels), cases=cases, primary=_summaries(primary, ratios), every=_summaries(cases, ratios)
-    )
+    return Backtest(levels=tuple(levels), cases=cases, primary=_summaries(primary), every=_summaries(cases))
 
 
 def answer(
@@ -158,9 +160,9 @@ def _case(of: Answer, levels: Sequence[float]) -> Case:
     )
 
 
-def _summaries(cases: Sequence[Case], ratios: Sequence[float]) -> tuple[RatioSummary, ...]:
-    of_ratios = [[case for case in cases if case.ratio == ratio] for ratio in sorted(set(ratios))]
-    return tuple(_summary(of_ratio) for of_ratio in of_ratios if of_ratio)
+def _summaries(cases: Sequence[Case]) -> tuple[RatioSummary, ...]:
+    ratios = sorted({case.ratio for case in cases})
+    return tuple(_summary([case for case in cases if case.ratio == ratio]) for ratio in ratios)
 
 
 def _summary(cases: Sequence[Case]) -> RatioSummary:

@@ -91,9 +91,9 @@ def _olmo() -> Sequence[RunSet]:
             tokens = seen if np.isfinite(seen) else _OLMO_TOKENS_PER_PARAM * params * float(multiple)
             rows.append([params, tokens, *(values[last] for values in losses.values())])
     table = np.array(rows)
-    params, tokens = table[:, 0], table[:, 1]
+    sizes, seen_tokens = table[:, 0], table[:, 1]
     return [
-        RunSet(f"olmo_{name}", "olmo", _finite(params, tokens, table[:, 2 + at], 6 * params * tokens))
+        RunSet(f"olmo_{name}", "olmo", _finite(sizes, seen_tokens, table[:, 2 + at], 6 * sizes * seen_tokens))
         for at, name in enumerate(_OLMO_SETS)
     ]
 
