@@ -1,13 +1,14 @@
-"""Which runs of a study to make next, and what they bring: the design of planner.forecasts in what a study pays with."""
+"""Which runs of a study to make next, and what they bring, for FLOPs, hours or dollars."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import RefusedError
-from planner.forecasts.next_runs import Cost, NextRuns, next_runs, targets_at
+from planner.forecasts.next_design import Cost, NextRuns, next_runs, targets_at
 from planner.loop.own_speed import OwnSpeed
 from planner.loop.study import Study, StudyRun
 
@@ -23,32 +24,38 @@ class Unit(StrEnum):
     USD = "usd"
 
 
-def best_next(
-    study: Study,
-    *,
-    spend: float,
-    unit: Unit,
-    target_flops: float,
-    most_flops: float,
-    most_runs: int,
-    steps_of: Callable[[float], int],
-    hourly_usd: float | None = None,
-) -> NextRuns:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What may be spent, and on how many runs of at most how much compute. Hours are those of runs one by one."""
+
+    amount: float
+    unit: Unit
+    most_flops: float
+    most_runs: int
+    hourly_usd: float | None = None
+    """The price of an hour of one run."""
+
+
+def best_next(study: Study, spend: Spend, target_flops: float, steps_of: Callable[[float], int]) -> NextRuns:
     """Return the runs that most narrow what is known of the loss and the best size at `target_flops`.
 
-    Hours are those of one run after the other, told from the runs that the study has made; `steps_of` says how many
-    steps a run of so many tokens has. Raises RefusedError where too few runs tell the time, where dollars are spent
-    and an hour has no price, or where nothing can be paid.
+    Hours are told from the runs that the study has made; `steps_of` says how many steps a run of so many tokens has.
+    Raises RefusedError where too few runs tell the time, where an hour has no price, or where nothing can be paid.
     """
-    cost: Cost | None = None
-    if unit is not Unit.FLOPS:
-        if unit is Unit.USD and hourly_usd is None:
-            raise RefusedError("--spend in usd: the price of an hour of one run is not known; give --hourly-usd")
-        factor = 1.0 if unit is Unit.HOURS else float(hourly_usd or 0.0)
-        cost = _hours(OwnSpeed(study.runs()), factor, steps_of)
     return next_runs(
-        study.evidence(), targets_at(target_flops), spend=spend, most_flops=most_flops, cost=cost, most_runs=most_runs
-    )
+        study.evidence(), targets_at(target_flops), spend=spend.amount, most_flops=spend.most_flops,
+        cost=_cost(study, spend, steps_of), most_runs=spend.most_runs,
+    )  # fmt: skip
+
+
+def _cost(study: Study, spend: Spend, steps_of: Callable[[float], int]) -> Cost | None:
+    if spend.unit is Unit.FLOPS:
+        return None
+    if spend.unit is Unit.HOURS:
+        return _hours(OwnSpeed(study.runs()), 1.0, steps_of)
+    if spend.hourly_usd is None:
+        raise RefusedError("--spend in usd: the price of an hour of one run is not known; give --hourly-usd")
+    return _hours(OwnSpeed(study.runs()), spend.hourly_usd, steps_of)
 
 
 def _hours(speed: OwnSpeed, factor: float, steps_of: Callable[[float], int]) -> Cost:

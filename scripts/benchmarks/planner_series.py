@@ -118,7 +118,7 @@ class Series:
             stop_controller(self._state)
 
     def make(self, levels: Sequence[Level], client: Client, timeout_s: float) -> list[Pair]:
-        """Return each forecast beside its result once all is run. Raises RefusedError; TimeoutError with what still runs."""
+        """Return each forecast beside its result. Raises RefusedError, and TimeoutError with what still runs."""
         deadline_s = time.monotonic() + timeout_s
         for level in levels:
             rungs = [rung for line in level.evidence for rung in self._rungs(line)]

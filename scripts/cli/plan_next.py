@@ -11,7 +11,7 @@ from scripts.cli.plan_options import JsonOption, StudyOption
 from scripts.cli.plan_sweep import checked_overrides, show_and_submit
 
 if TYPE_CHECKING:
-    from planner.forecasts.next_runs import NextRuns
+    from planner.forecasts.next_design import NextRuns
     from planner.loop.next_rungs import Unit
 
 _SPEND = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) *(flops|h|usd)", re.IGNORECASE)
@@ -39,21 +39,19 @@ def next_(  # noqa: PLR0913 - the options of one command line
 ) -> int:
     """Propose the next runs by what they are expected to tell of the target for their cost."""
     from planner.errors import RefusedError
-    from planner.loop.next_rungs import best_next
+    from planner.loop.next_rungs import Spend, best_next
     from scripts.planning.foretell import foretell
     from scripts.planning.rungs import new_rungs, steps_of
     from scripts.planning.study_folder import open_study
 
+    amount, unit = _amount(spend)
     opened = open_study(study)
     evidence = opened.evidence()
     if not len(evidence):
         raise RefusedError(f"study {study}: no run is evidence yet; begin with `ostinato plan sweep`")
-    amount, unit = _amount(spend)
     wanted = target or _FAR * float(evidence.flops.max())
-    chosen = best_next(
-        opened, spend=amount, unit=unit, target_flops=wanted, most_flops=most or wanted / _FAR, most_runs=runs,
-        steps_of=steps_of, hourly_usd=hourly_usd,
-    )  # fmt: skip
+    paid = Spend(amount=amount, unit=unit, most_flops=most or wanted / _FAR, most_runs=runs, hourly_usd=hourly_usd)
+    chosen = best_next(opened, paid, wanted, steps_of)
     planned = [(run.params, run.flops) for run in chosen.runs]
     rungs = new_rungs(planned, {run.run for run in opened.runs()}, checked_overrides(words))
     is_json = as_json or output is OutputFormat.JSON

@@ -69,10 +69,7 @@ def rung(model: str, flops: float, *, seed: int, group: str, more: Sequence[str]
     """
     if model not in sizes():
         raise BadInputError(f"model = {model}: must be one of {', '.join(sizes())}")
-    spec = compose([f"recipe={RECIPE}", f"model={model}", *more]).spec
-    if not isinstance(spec.model, LmModelConfig) or not isinstance(spec.data, CatalogueTextConfig):
-        raise BadInputError(f"recipe={RECIPE} with a model or data of your own: its size and length are not known here")
-    params, length = _parameters(spec.model), spec.data.sequence_length
+    params, length = _shape(model, tuple(more))
     tokens = flops / (FLOPS_PER_PARAM_TOKEN * params)
     sequences = batch_sequences(tokens, length)
     steps = round(tokens / (sequences * length))
@@ -96,8 +93,17 @@ def rung(model: str, flops: float, *, seed: int, group: str, more: Sequence[str]
 
 def batch_sequences(tokens: float, sequence_length: int) -> int:
     """Return how many sequences make a batch of a run of that many tokens."""
-    wanted = _BATCH_SEQUENCES * tokens**_BATCH_EXPONENT * _BATCH_SEQUENCE_LENGTH / sequence_length
+    wanted = _BATCH_SEQUENCES * float(tokens**_BATCH_EXPONENT) * _BATCH_SEQUENCE_LENGTH / sequence_length
     return max(_FEWEST_SEQUENCES, round(wanted))
+
+
+@cache
+def _shape(model: str, more: tuple[str, ...]) -> tuple[int, int]:
+    """Return parameters and sequence length of a model under the user's overrides."""
+    spec = compose([f"recipe={RECIPE}", f"model={model}", *more]).spec
+    if not isinstance(spec.model, LmModelConfig) or not isinstance(spec.data, CatalogueTextConfig):
+        raise BadInputError(f"recipe={RECIPE} with a model or data of your own: its size and length are not known here")
+    return _parameters(spec.model), spec.data.sequence_length
 
 
 def _parameters(model: LmModelConfig) -> int:
