@@ -58,7 +58,9 @@ class CatalogueTextConfig(CatalogueConfig):
     encoding: Literal["bytes", "bpe"] = field(
         default="bytes", metadata={"help": "bytes, or byte pairs learnt from the training text"}
     )
-    vocabulary: int = field(default=256, metadata={"min": 256, "max": 65536, "help": "tokens; bytes have 256"})
+    vocabulary: int = field(
+        default=256, metadata={"min": 256, "max": 65536, "help": "how many tokens; 256 unless encoding = bpe"}
+    )
     sequence_length: int = field(default=128, metadata={"min": 8, "help": "tokens that a sample predicts"})
     heldout_bytes: int | None = field(
         default=2**18, metadata={"min": 1, "help": "held-out text that is measured; None: all of it"}

@@ -17,6 +17,7 @@ from batch.state_folder import StateFolder, find_controller
 from planner.errors import RefusedError
 from planner.forecasts.ledger_entries import Forecast, Outcome, Result
 from planner.loop.study import Study
+from scripts.cli.planned_job import planned_job
 from scripts.embedded import start_controller, stop_controller
 from scripts.planning.foretell import Foretold, foretell
 from scripts.planning.queue_jobs import collect, submit
@@ -25,6 +26,8 @@ from scripts.planning.rungs import Rung, rung
 RATIO = 10.0
 _SLACK = 1.02
 """Runs are whole steps: their compute lies within a percent of the budget."""
+_NOTHING_FLOPS = 0.0
+"""Of evidence that is made first no loss is forecast."""
 _POLL_S = 2.0
 
 
@@ -122,7 +125,7 @@ class Series:
         deadline_s = time.monotonic() + timeout_s
         for level in levels:
             rungs = [rung for line in level.evidence for rung in self._rungs(line)]
-            submit(client, self.study, self._foretold(rungs, min((r.run.flops for r in rungs), default=0.0)))
+            submit(client, self.study, self._foretold(rungs, _NOTHING_FLOPS), planned_job)
         for level in levels:
             most_flops = _SLACK * level.target.flops / RATIO
             self._wait(client, most_flops, deadline_s)
@@ -130,7 +133,7 @@ class Series:
             refused = [one.no_loss for one in foretold if one.no_loss is not None]
             if refused:
                 raise RefusedError(refused[0])
-            submit(client, self.study, foretold)
+            submit(client, self.study, foretold, planned_job)
         self._wait(client, float("inf"), deadline_s)
         return self.pairs(levels)
 

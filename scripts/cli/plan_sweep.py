@@ -64,11 +64,12 @@ def show_and_submit(
     """Show runs with their forecasts; with `submit` send them first, and show their jobs too."""
     jobs: dict[str, str] = {}
     if submit:
+        from scripts.cli.planned_job import planned_job
         from scripts.cli.queue_connection import connect_or_start
         from scripts.planning.queue_jobs import submit as send
 
         with connect_or_start() as client:
-            jobs = send(client, study, foretold)
+            jobs = send(client, study, foretold, planned_job)
     document = {
         "study": study.folder.name, "ledger": str(study.ledger.head), "submitted": submit,
         "runs": [_json(one, jobs) for one in foretold],

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +11,6 @@ from typing import Any
 from batch.client import Client
 from planner.forecasts.ledger_entries import Outcome, Result
 from planner.loop.study import Study, StudyRun
-from scripts.cli.queue_connection import user_name
-from scripts.cli.submit_command import job_of
 from scripts.planning.foretell import Foretold
 from scripts.planning.rungs import Rung
 
@@ -22,11 +20,13 @@ _DIVERGED = re.compile(r"NonFiniteLossError|loss = (nan|inf)|gradient norm = (na
 _JOBS_FILE = "jobs.json"
 
 
-def submit(client: Client, study: Study, foretold: Sequence[Foretold], **common: Any) -> dict[str, str]:
+def submit(
+    client: Client, study: Study, foretold: Sequence[Foretold], job_of: Callable[[Rung], dict[str, Any]]
+) -> dict[str, str]:
     """Write the forecasts into the ledger, then submit the runs; return the job's id of each run.
 
     A run is known by its configuration: what is forecast or submitted already is left as it is, so calling again after
-    an interruption completes what is missing. `common` is what all jobs say to the queue: team, tier, pool.
+    an interruption completes what is missing. `job_of` makes the job of a rung as the queue takes it.
     """
     jobs = _jobs(study)
     known = {entry.body.run for entry in study.ledger.entries()}
@@ -36,7 +36,7 @@ def submit(client: Client, study: Study, foretold: Sequence[Foretold], **common:
     for one in foretold:
         run = one.rung.run.run
         if run not in jobs:
-            [made] = client.submit([_job(one.rung, common)], key=f"plan-{study.folder.name}-{run}")
+            [made] = client.submit([job_of(one.rung)], key=f"plan-{study.folder.name}-{run}")
             jobs[run] = str(made["id"])
             _keep_jobs(study, jobs)
     return {one.rung.run.run: jobs[one.rung.run.run] for one in foretold}
@@ -74,10 +74,6 @@ def collect(client: Client, study: Study) -> Collected:
         study.ledger.record_result(_result(ended, job))
         over.append(ended)
     return Collected(study.add(over), going)
-
-
-def _job(rung: Rung, common: Mapping[str, Any]) -> dict[str, Any]:
-    return {**job_of(rung.composed, rung.overrides), "name": rung.run.run, "user": user_name(), **common}
 
 
 def _ended(run: str, facts: Mapping[str, Any], job: Mapping[str, Any]) -> StudyRun:
