@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.forecasts.backtesting import Backtest, answer, backtest, own_runs
+    from planner.forecasts.backtesting import Backtest, answer, backtest, own_runs, sets_in_folder
     from planner.forecasts.evidence import Evidence
     from planner.forecasts.forecaster import Forecaster, LossForecast
     from planner.forecasts.grid import PlannedRun, isoflop_grid
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from planner.forecasts.ledger_entries import Entry, Forecast, Outcome, Predicted, Result
     from planner.forecasts.next_design import NextRuns, Quantity, Target, next_runs, targets_at
     from planner.forecasts.pictures import draw_backtest, draw_frontier
-    from planner.forecasts.public_sets import reference_sets, sets_in_folder
     from planner.forecasts.scores import Scores, score
     from planner.forecasts.splits import RunSet, Split
 
@@ -45,14 +44,13 @@ __all__ = [
     "isoflop_grid",
     "next_runs",
     "own_runs",
-    "reference_sets",
     "score",
     "sets_in_folder",
     "targets_at",
 ]
 
 _HOMES = {
-    "backtesting": ("Backtest", "answer", "backtest", "own_runs"),
+    "backtesting": ("Backtest", "answer", "backtest", "own_runs", "sets_in_folder"),
     "evidence": ("Evidence",),
     "forecaster": ("Forecaster", "LossForecast"),
     "grid": ("PlannedRun", "isoflop_grid"),
@@ -60,7 +58,6 @@ _HOMES = {
     "ledger_entries": ("Entry", "Forecast", "Outcome", "Predicted", "Result"),
     "next_design": ("NextRuns", "Quantity", "Target", "next_runs", "targets_at"),
     "pictures": ("draw_backtest", "draw_frontier"),
-    "public_sets": ("reference_sets", "sets_in_folder"),
     "scores": ("Scores", "score"),
     "splits": ("RunSet", "Split"),
 }

@@ -4,13 +4,14 @@ On a user's own runs these are rolling origins: the frontier moves down through 
 ratio below it must answer for what lies at it. A case's error is the median |ln(forecast / measured)| of its tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from planner.errors import BadInputError, RefusedError
+from planner.errors import BadInputError, BadRunsError, RefusedError
 from planner.forecasts.ensemble import LogForecast, fit_ensemble
 from planner.forecasts.interaction_law import Array
 from planner.forecasts.intervals import multiplier
@@ -131,6 +132,14 @@ def answer(
 def own_runs(runs: Runs, name: str) -> tuple[RunSet, ...]:
     """Return a user's runs as one set."""
     return (RunSet(name, name, runs),)
+
+
+def sets_in_folder(folder: Path, read: Callable[[Path], Runs]) -> tuple[RunSet, ...]:
+    """Return one set, a family of its own, per CSV or Parquet file of `folder`. Raises BadRunsError where none is."""
+    files = sorted(path for path in folder.glob("*") if path.suffix in {".csv", ".parquet"})
+    if not files:
+        raise BadRunsError(f"{folder}: no .csv or .parquet file in it: give a folder with one table of runs per file")
+    return tuple(RunSet(path.stem, path.stem, read(path)) for path in files)
 
 
 def _answer(split: Split) -> Answer:

@@ -49,16 +49,18 @@ def candidates(count: int = CANDIDATES) -> tuple[tuple[Prior, ...], ...]:
     return tuple(quartet(hyper) for hyper in draws(WIDE, count))
 
 
-def errors_of(split: Split, groups: Sequence[Sequence[Prior]]) -> Errors:
-    """Return the errors of the ensemble of these groups on one split."""
+def errors_of(split: Split, ensembles: Sequence[Sequence[Prior]]) -> list[Errors]:
+    """Return the errors of each ensemble, all of one size, on one split."""
     tests = split.tests
-    forecast = fit_ensemble(split.evidence, groups).forecast(tests.params, tests.tokens, tests.flops)
-    return Errors(forecast.log_loss - np.log(tests.loss), forecast.scale)
+    found = fit_ensemble(split.evidence, ensembles).forecast_each(tests.params, tests.tokens, tests.flops)
+    shape = (len(ensembles), len(tests))
+    errors = np.broadcast_to(found.log_loss - np.log(tests.loss), shape)
+    return [Errors(error, scale) for error, scale in zip(errors, np.broadcast_to(found.scale, shape), strict=True)]
 
 
 def nested_errors(splits: Sequence[Split], ensembles: Sequence[Sequence[Prior]]) -> list[Errors]:
     """Return the errors of each split by ensembles chosen on the other families. About a minute for 120 ensembles."""
-    answers = [[errors_of(split, [group]) for group in ensembles] for split in splits]
+    answers = [errors_of(split, ensembles) for split in splits]
     medians = np.array([[answer.median for answer in of_split] for of_split in answers])
     found: dict[int, Errors] = {}
     for family in sorted({split.family for split in splits}):

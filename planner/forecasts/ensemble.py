@@ -22,7 +22,7 @@ _NO_FLOOR_WIDER = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogForecast:
-    """Forecasts at n points: ln L and the scale of its error, to be multiplied by `intervals.multiplier`."""
+    """Forecasts at n points: ln L and the scale σ of its error, to be multiplied by `intervals.multiplier`."""
 
     log_loss: Array
     scale: Array
@@ -43,8 +43,13 @@ class Ensemble:
     def forecast(self, params: Array, tokens: Array, flops: Array) -> LogForecast:
         """Return the forecasts of runs of `params`, `tokens` and compute `flops`, each of shape (n,).
 
-        Each group of members has its forecast and σ, as it had when the intervals were measured; both are averaged.
+        Forecasts and σ are averaged over the groups of members, as they were when the intervals were measured.
         """
+        each = self.forecast_each(params, tokens, flops)
+        return LogForecast(each.log_loss.mean(axis=0), each.scale.mean(axis=0))
+
+    def forecast_each(self, params: Array, tokens: Array, flops: Array) -> LogForecast:
+        """Return the forecasts of each group of members, shapes (groups, n)."""
         groups = (self.num_groups, -1)
         each = self.members.log_loss(params, tokens).reshape(*groups, len(params))
         mean, spread = each.mean(axis=1), each.std(axis=1)
@@ -55,7 +60,7 @@ class Ensemble:
             left_open = self.members.variance(params, tokens).reshape(*groups, len(params)).mean(axis=1)
             sigma = np.sqrt(sigma**2 + share * left_open)
         wider = 1.0 if self.has_floor else _NO_FLOOR_WIDER
-        return LogForecast(mean.mean(axis=0), wider * sigma.mean(axis=0))
+        return LogForecast(mean, wider * sigma)
 
 
 def fit_ensemble(runs: Runs, groups: Sequence[Sequence[Prior]] = MEMBERS) -> Ensemble:

@@ -23,7 +23,7 @@ from planner.forecasts.interaction_law import Array
 _DISTANCE = 0.01
 _DROP = 0.05
 
-MULTIPLIERS: dict[float, float] = {0.5: 0.38, 0.8: 1.05, 0.9: 1.6, 0.95: 2.05}
+MULTIPLIERS: dict[float, float] = {0.5: 0.41, 0.8: 1.02, 0.9: 1.56, 0.95: 2.04}
 """By level. Above the last level the tail of Student's t goes on from it, below the first it goes to nothing."""
 _TAIL_FREEDOM = 4.0
 """Degrees of freedom of the Student distribution by which levels between the table's are read."""

@@ -66,10 +66,10 @@ class Target:
 
 
 def targets_at(flops: float) -> tuple[Target, ...]:
-    """Return what one usually wants to know at a compute: the loss to .5 %, the best size to a factor of 1.2."""
+    """Return what one usually wants to know at a compute: the loss to .5 %, the best size to 6 %."""
     return (
         Target(quantity=Quantity.LOSS, flops=flops, tolerance=0.005),
-        Target(quantity=Quantity.PARAMS, flops=flops, tolerance=0.18),
+        Target(quantity=Quantity.PARAMS, flops=flops, tolerance=0.06),
     )
 
 
@@ -168,24 +168,32 @@ def _grid(most_pairs_flops: float, shapes: tuple[float, float]) -> tuple[Array, 
     return params, (budgets[:, None] * np.ones_like(shape)).ravel() / params
 
 
-def _target_gradient(theta: Array, target: Target, reference: Reference, factor: float) -> Array:
-    """Return the derivative of the target by the law's parameters.
+def best_size(theta: Array, reference: Reference, pairs: float) -> tuple[float, float]:
+    """Return ln N and ln D of least loss with N · D = `pairs`, by one parameter vector.
 
-    The best size: with c = x + y = ln(C/6) less the reference's, α e^((a - αx)/κ) = β e^((b - βy)/κ) gives
-    x = (a - b + κ ln(α/β) + β c) / (α + β). The best loss moves with the parameters as if the size stood still
-    (envelope theorem).
+    With c = ln(N D) less the reference's, α e^((a - αx)/κ) = β e^((b - βy)/κ) and x + y = c give
+    x = (a - b + κ ln(α/β) + β c) / (α + β).
     """
-    pairs = target.flops / (factor * FLOPS_PER_PARAM_TOKEN)
     compute = np.log(pairs) - reference.log_params - reference.log_tokens
     alpha, beta, kappa = theta[PARAMS_EXPONENT], theta[TOKENS_EXPONENT], np.exp(theta[LOG_KAPPA])
-    total = alpha + beta
-    best = (theta[PARAMS_TERM] - theta[TOKENS_TERM] + kappa * np.log(alpha / beta) + beta * compute) / total
+    best = theta[PARAMS_TERM] - theta[TOKENS_TERM] + kappa * np.log(alpha / beta) + beta * compute
+    best /= alpha + beta
+    return float(best + reference.log_params), float(compute - best + reference.log_tokens)
+
+
+def _target_gradient(theta: Array, target: Target, reference: Reference, factor: float) -> Array:
+    """Return the derivative of the target by the law's parameters; `factor` is compute over 6ND.
+
+    The best loss moves with the parameters as if the size stood still (envelope theorem).
+    """
+    log_params, log_tokens = best_size(theta, reference, target.flops / (factor * FLOPS_PER_PARAM_TOKEN))
+    x, y = log_params - reference.log_params, log_tokens - reference.log_tokens
     if target.quantity is Quantity.LOSS:
-        _, gradient = log_loss_and_gradient(theta[None], np.array([best]), np.array([compute - best]))
-        return np.asarray(gradient[0, 0])
+        _, loss_gradient = log_loss_and_gradient(theta[None], np.array([x]), np.array([y]))
+        return np.asarray(loss_gradient[0, 0])
+    alpha, beta, kappa = theta[PARAMS_EXPONENT], theta[TOKENS_EXPONENT], np.exp(theta[LOG_KAPPA])
     gradient = np.zeros(NUM_PARAMETERS)
-    gradient[PARAMS_TERM], gradient[TOKENS_TERM] = 1.0 / total, -1.0 / total
-    gradient[PARAMS_EXPONENT] = (kappa / alpha - best) / total
-    gradient[TOKENS_EXPONENT] = (compute - kappa / beta - best) / total
-    gradient[LOG_KAPPA] = kappa * np.log(alpha / beta) / total
-    return gradient
+    gradient[PARAMS_TERM], gradient[TOKENS_TERM] = 1.0, -1.0
+    gradient[PARAMS_EXPONENT], gradient[TOKENS_EXPONENT] = kappa / alpha - x, y - kappa / beta
+    gradient[LOG_KAPPA] = kappa * np.log(alpha / beta)
+    return np.asarray(gradient / (alpha + beta))

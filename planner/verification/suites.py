@@ -7,6 +7,7 @@ from planner.verification.check import Suite
 
 SUITES: dict[str, str] = {
     "chinchilla_a4": "planner.verification.flops_tables:chinchilla_a4_suite",
+    "forecasts": "planner.verification.forecast_splits:suite",
     "megatron_flops": "planner.verification.flops_tables:megatron_suite",
     "openclip_profile": "planner.verification.openclip_profile:openclip_profile_suite",
     "openclip_scaling": "planner.verification.openclip_profile:openclip_scaling_suite",

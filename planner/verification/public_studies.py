@@ -4,13 +4,11 @@ Five families: Chinchilla (three digitisations of the same runs), Llama 3, Misfi
 ladder (five validation sets of the same runs). Their origins stand in the folder's README.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pyarrow import csv
 
-from planner.errors import BadRunsError
 from planner.forecasts.interaction_law import Array
 from planner.forecasts.splits import RunSet
 from planner.laws.runs import Runs
@@ -18,7 +16,7 @@ from planner.verification.check import reference_file
 
 _FOLDER = "scaling"
 _DROPPED_CHINCHILLA = 5
-"""Epoch AI drop the five highest losses (arXiv 2404.10102, appendix A): runs that were not finished."""
+"""As Epoch AI (arXiv 2404.10102) drop the five highest losses: the folder's README says so."""
 _MOST_EPOCHS = 4.01
 _OLMO_PARAMS = {
     "190M": 190_354_176, "370M": 371_262_464, "760M": 758_220_288, "1B": 1_279_395_840, "3B": 3_169_537_280,
@@ -32,14 +30,6 @@ _Columns = Mapping[str, Sequence[object]]
 def reference_sets() -> tuple[RunSet, ...]:
     """Return the nine or so sets. Raises NoReferenceDataError."""
     return (*_chinchilla(), *_isoflop(), _datablations(), *_olmo())
-
-
-def sets_in_folder(folder: Path, read: Callable[[Path], Runs]) -> tuple[RunSet, ...]:
-    """Return one set, a family of its own, per CSV or Parquet file of `folder`. Raises BadRunsError where none is."""
-    files = sorted(path for path in folder.glob("*") if path.suffix in {".csv", ".parquet"})
-    if not files:
-        raise BadRunsError(f"{folder}: no .csv or .parquet file in it: give a folder with one table of runs per file")
-    return tuple(RunSet(path.stem, path.stem, read(path)) for path in files)
 
 
 def _chinchilla() -> Sequence[RunSet]:
