@@ -45,7 +45,7 @@ def foretell(
         facts = {
             **forecast.facts, "params": rung.run.params, "tokens": rung.run.tokens, "flops": rung.run.flops,
             "model": rung.model, "group": rung.run.group, "seed": rung.run.seed,
-            "overrides": list(rung.overrides),
+            "model_flops": rung.model_flops, "overrides": list(rung.overrides),
         }  # fmt: skip
         found.append(Foretold(rung, replace(forecast, quantities=quantities, facts=facts), no_loss))
     return found

@@ -12,7 +12,9 @@ from configs.compose import Composed, compose
 from configs.convert import from_document
 from configs.fingerprint import fingerprint
 from configs.sources import SearchPath
+from planner.architectures.our_models import read_ours
 from planner.errors import BadInputError
+from planner.flops import flops_of
 from planner.loop.study import StudyRun
 from recipes.config import CatalogueTextConfig, LmModelConfig
 
@@ -34,6 +36,8 @@ class Rung:
     model: str
     overrides: tuple[str, ...]
     composed: Composed
+    model_flops: int
+    """What its training asks for by planner.flops, attention included; `run.flops` is 6 · parameters · tokens."""
 
 
 @cache
@@ -88,7 +92,8 @@ def rung(model: str, flops: float, *, seed: int, group: str, more: Sequence[str]
         run=f"{RECIPE}-{fingerprint(composed.document)[:16]}", params=float(params), tokens=trained,
         flops=FLOPS_PER_PARAM_TOKEN * params * trained, group=group, seed=run_spec.seed, steps=run_spec.steps,
     )  # fmt: skip
-    return Rung(run, model, overrides, composed)
+    section = {**composed.document["model"], "sequence_length": length}
+    return Rung(run, model, overrides, composed, flops_of(read_ours(section)).of_units(int(trained)))
 
 
 def batch_sequences(tokens: float, sequence_length: int) -> int:
