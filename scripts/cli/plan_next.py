@@ -1,6 +1,5 @@
 """`plan next`: the runs of a study that most narrow what one wants to know, for what one will spend."""
 
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     from planner.forecasts.next_design import NextRuns
     from planner.loop.next_rungs import Unit
 
-_SPEND = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) *(flops|h|usd)", re.IGNORECASE)
 _FAR = 10.0
+_SECONDS_PER_HOUR = 3600.0
 
 
 def next_(  # noqa: PLR0913 - the options of one command line
@@ -63,11 +62,16 @@ def next_(  # noqa: PLR0913 - the options of one command line
 
 def _amount(text: str) -> "tuple[float, Unit]":
     from planner.loop.next_rungs import Unit
+    from planner.quantities import read_count, read_duration_s, read_usd
 
-    found = _SPEND.fullmatch(text.strip())
-    if found is None or not float(found[1]) > 0:
+    bare = text.strip().lower()
+    if bare.endswith(Unit.FLOPS):
+        return float(read_count(bare.removesuffix(Unit.FLOPS), "--spend")), Unit.FLOPS
+    if bare.endswith(Unit.USD) or bare.startswith("$"):
+        return read_usd(bare, "--spend"), Unit.USD
+    if not bare[-1:].isalpha():
         raise CommandError(f"--spend {text}: write an amount with its unit: 1e13flops, 2h or 5usd")
-    return float(found[1]), Unit(found[2].lower())
+    return read_duration_s(bare, "--spend") / _SECONDS_PER_HOUR, Unit.HOURS
 
 
 def _say(chosen: "NextRuns", target_flops: float) -> None:
