@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.layout import Layout, Offload, Optimizer, Precision, Recompute
+from planner.layout import Layout, Offload, Precision, Recompute
 from planner.memory_profile import MemoryProfile
 
 Array = NDArray[np.float64]
@@ -214,7 +214,7 @@ def _states(profile: MemoryProfile, layout: Layout, given: Assumptions) -> _Stat
         return dense_part + float((expert * weight).sum()) / (expert_shards if is_cut else 1)
 
     updated = share(1, trained_only=True)
-    has_masters = layout.precision is not Precision.FP32 or (layout.zero >= 1 and layout.optimizer is Optimizer.ADAMW)
+    has_masters = layout.precision is not Precision.FP32 or layout.zero >= 1
     masters = FP32_BYTES * updated if has_masters else 0.0
     moments = layout.optimizer.moment_bytes * updated
     weights, gradients = width * share(3, trained_only=False), width * share(2, trained_only=True)
@@ -280,7 +280,7 @@ def _in_backward(
         done = np.full(len(saved), states.gradients / width)
     else:
         rows = (profile.dense + profile.expert / layout.ep) / layout.tp + profile.replicated
-        grown = (rows * profile.trained)
+        grown = rows * profile.trained
         done = np.concatenate((np.cumsum(grown[::-1])[::-1][1:], [0.0]))
     at = int(np.argmax(before + working + done))
     kept = older + float(before[at])
@@ -288,11 +288,7 @@ def _in_backward(
 
 
 def _in_loss(
-    profile: MemoryProfile,
-    layout: Layout,
-    given: Assumptions,
-    stage: int,
-    states: _States,
+    profile: MemoryProfile, layout: Layout, given: Assumptions, stage: int, states: _States
 ) -> _Load:
     """Return the moment of the loss: everything is kept, and the logits lie there several times.
 
@@ -310,14 +306,16 @@ def _in_loss(
     return Moment.LOSS, gradients, width * kept, 0.0, logits
 
 
-def _in_update(
-    profile: MemoryProfile, layout: Layout, given: Assumptions, states: _States
-) -> _Load:
-    """Return the moment of the update: no activations, all gradients, and what the optimizer computes with."""
+def _in_update(profile: MemoryProfile, layout: Layout, given: Assumptions, states: _States) -> _Load:
+    """Return the moment of the update: no activations, and what the optimizer computes with.
+
+    DeepSpeed's ZeRO casts this rank's gradients to fp32 before it updates; at stages 1 and 2 it has freed the others
+    by then, at stage 3 they lie in a buffer that stays (measured: scripts/benchmarks/measured_zero.py).
+    """
     if layout.offload is not Offload.NONE:
         return Moment.UPDATE, states.gradients, 0.0, 0.0, 0.0
     largest = states.updated if layout.zero else float((profile.largest / layout.tp).max(initial=0.0))
     copies = {Update.FUSED: 0.0, Update.FOREACH: states.updated, Update.ONE_BY_ONE: 2.0 * largest}[given.update]
-    # DeepSpeed casts the gradients of this rank's part to fp32 before it updates masters.
-    cast = states.updated if states.masters and layout.precision is not Precision.FP32 else 0.0
-    return Moment.UPDATE, states.gradients, 0.0, FP32_BYTES * (copies + cast), 0.0
+    is_cast = bool(states.masters)
+    gradients = 0.0 if layout.zero in {1, 2} else states.gradients
+    return Moment.UPDATE, gradients, 0.0, FP32_BYTES * (copies + (states.updated if is_cast else 0.0)), 0.0
