@@ -59,14 +59,14 @@ class Tape:
     ) -> Value:
         """Write a stack of layers, `layer(value, kind)` for each of `kinds`, and return the value after the last.
 
-        Equal neighbours become one block that repeats. Where everything is trained, layers of one kind that get alike
-        inputs are alike, and are described once.
+        Equal neighbours become one block that repeats. Layers of one kind that get alike inputs are described once,
+        unless what is trained may differ between them.
         """
         known: dict[tuple[Hashable, bool, int, int], tuple[tuple[Operation, ...], Value]] = {}
         for number, kind in enumerate(kinds):
             name = f"{prefix}.{number}"
             key = (kind, value.has_gradient, value.rows, value.width)
-            if key in known and self.tuning.is_full:
+            if key in known and self.tuning.is_uniform:
                 operations, after = known[key]
                 self._close()
                 self._append(Block(_name(prefix), 1, operations, value.elements, is_layer=True))

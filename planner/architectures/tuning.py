@@ -39,8 +39,14 @@ class Tuning:
 
     @property
     def is_full(self) -> bool:
-        """Whether everything is trained, so that every layer of a kind is like the others."""
+        """Whether everything is trained."""
         return not self.frozen and self.lora is None
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether no pattern can tell one layer from another: none has a digit or a choice of characters."""
+        patterns = (*self.frozen, *(self.lora.targets if self.lora else ()))
+        return not any(character.isdigit() or character in "[?" for pattern in patterns for character in pattern)
 
     def trains(self, name: str) -> bool:
         """Return whether the weights of the operation called `name` are trained."""
