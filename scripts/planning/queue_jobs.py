@@ -14,6 +14,7 @@ from planner.loop.study import Study, StudyRun
 from scripts.planning.foretell import Foretold
 from scripts.planning.rungs import Rung
 
+_OVER = frozenset({"succeeded", "failed", "cancelled"})
 LOSS_METRIC = "heldout/nats_per_byte"
 MEMORY_METRIC = "run/peak_memory_bytes"
 _DIVERGED = re.compile(r"NonFiniteLossError|loss = (nan|inf)|gradient norm = (nan|inf)")
@@ -67,7 +68,7 @@ def collect(client: Client, study: Study) -> Collected:
         if run in taken:
             continue
         job = client.job(job_id)
-        if job["ended_s"] is None:
+        if job["state"] not in _OVER:  # one that was preempted has ended too, and will go on
             going += 1
             continue
         ended = _ended(run, forecasts[run], job)
