@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from batch.client import Client
 from batch.state_folder import StateFolder, find_controller
@@ -129,7 +130,7 @@ class Series:
         deadline_s = time.monotonic() + timeout_s
         for level in levels:
             rungs = [rung for line in level.evidence for rung in self._rungs(line)]
-            submit(client, self.study, foretell(self.study, rungs, Chosen(most_flops=0.0)), planned_job)
+            submit(client, self.study, foretell(self.study, rungs, Chosen(most_flops=0.0)), _job)
         for level in levels:
             most_flops = _SLACK * level.target.flops / RATIO
             self._wait(client, most_flops, deadline_s)
@@ -138,7 +139,7 @@ class Series:
             refused = [one.no_loss for one in foretold if one.no_loss is not None]
             if refused:
                 raise RefusedError(refused[0])
-            submit(client, self.study, foretold, planned_job)
+            submit(client, self.study, foretold, _job)
         self._wait(client, float("inf"), deadline_s)
         return self.pairs(levels)
 
@@ -174,6 +175,11 @@ class Series:
                 print(line, file=sys.stderr, flush=True)
                 told = line
             time.sleep(_POLL_S)
+
+
+def _job(rung: Rung) -> dict[str, Any]:
+    # Nobody else waits in this queue, and to take turns would cost each run a start more.
+    return {**planned_job(rung), "preemptible": False}
 
 
 def _pair(forecast: Forecast, result: Result | None) -> Pair:
