@@ -29,13 +29,14 @@ _CLOSE = 0.015
 def _loop(effort: Effort) -> Iterator[Contest]:
     is_full = effort is Effort.FULL
     levels = FULL if is_full else QUICK
-    reason = "" if is_full else "an hour of two cores: with --full"
+    reason = "" if is_full else "an hour of two cores: with --full; shorter runs only show that the loop works"
 
     def ours() -> Mapping[str, float]:
         pairs = run(levels, "full" if is_full else "quick")
-        return figures(pairs) if is_full else {MEAN.name: figures(pairs)[MEAN.name]}
+        found = figures(pairs)
+        return found if is_full else {WORST.name: found[WORST.name]}
 
-    left_out = {} if is_full else {figure.name: reason for figure in FIGURES if figure is not MEAN}
+    left_out = {} if is_full else {figure.name: reason for figure in FIGURES if figure is not WORST}
     yield Contest(ours=ours, left_out=left_out)
 
 

@@ -56,7 +56,7 @@ def next_(  # noqa: PLR0913 - the options of one command line
     is_json = as_json or output is OutputFormat.JSON
     if not is_json:
         _say(chosen, wanted)
-    foretold = foretell(opened, rungs, most_flops=float("inf"), hourly_usd=hourly_usd)
+    foretold = foretell(opened, rungs, hourly_usd=hourly_usd)
     return show_and_submit(opened, foretold, submit=submit, as_json=is_json)
 
 

@@ -41,6 +41,9 @@ def sweep(  # noqa: PLR0913 - the options of one command line
     evidence_at_most: Annotated[
         float | None, typer.Option(metavar="FLOPS", help="forecast the loss from runs of at most that compute")
     ] = None,
+    evidence_tokens: Annotated[
+        float, typer.Option(metavar="TOKENS", min=0.0, help="forecast the loss from runs of at least so many tokens")
+    ] = 0.0,
     hourly_usd: Annotated[float | None, typer.Option(min=0.0, help="price of an hour of one run")] = None,
     study: StudyOption = "default",
     submit: Annotated[bool, typer.Option("--submit", help="write the forecasts, then send the runs")] = False,
@@ -51,7 +54,7 @@ def sweep(  # noqa: PLR0913 - the options of one command line
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Plan isoFLOP runs, forecast each, and with --submit send them to the queue. Sending again makes nothing new."""
-    from scripts.planning.foretell import foretell
+    from scripts.planning.foretell import Chosen, foretell
     from scripts.planning.rungs import grid
     from scripts.planning.study_folder import open_study
 
@@ -62,8 +65,8 @@ def sweep(  # noqa: PLR0913 - the options of one command line
         models=None if models is None else models.split(","), tokens_per_param=tokens_per_param, spread=spread,
     )  # fmt: skip
     opened = open_study(study)
-    most = float("inf") if evidence_at_most is None else evidence_at_most
-    foretold = foretell(opened, rungs, most_flops=most, hourly_usd=hourly_usd, force=force)
+    chosen = Chosen(evidence_at_most or float("inf"), evidence_tokens)
+    foretold = foretell(opened, rungs, chosen, hourly_usd=hourly_usd, force=force)
     return show_and_submit(opened, foretold, submit=submit, out=out, as_json=as_json or output is OutputFormat.JSON)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,21 @@ from planner.loop.study import Study, StudyRun, runs_of
 from scripts.planning.rungs import Rung
 
 SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which runs of a study are evidence for forecasts of the loss."""
+
+    most_flops: float = math.inf
+    least_tokens: float = 0.0
+    """Runs of fewer have not left the first fall of the loss, which is steeper than any law."""
+
+    def __contains__(self, run: StudyRun) -> bool:
+        return run.is_evidence and run.flops <= self.most_flops and run.tokens >= self.least_tokens
+
+
+ALL = Chosen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +46,15 @@ class Foretold:
 
 
 def foretell(
-    study: Study, rungs: Sequence[Rung], *, most_flops: float, hourly_usd: float | None = None, force: bool = False
+    study: Study,
+    rungs: Sequence[Rung],
+    chosen: Chosen = ALL,
+    *,
+    hourly_usd: float | None = None,
+    force: bool = False,
 ) -> list[Foretold]:
-    """Return a forecast of each rung, from runs of at most `most_flops`. Writes nothing."""
-    evidence = [run for run in study.runs() if run.is_evidence and run.flops <= most_flops]
+    """Return a forecast of each rung: its loss from the `chosen` runs, time and memory from all. Writes nothing."""
+    evidence = [run for run in study.runs() if run in chosen]
     speed = OwnSpeed(study.runs())
     forecaster, refusal = _forecaster(evidence)
     found = []

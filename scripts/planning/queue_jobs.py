@@ -14,6 +14,7 @@ from planner.loop.study import Study, StudyRun
 from scripts.planning.foretell import Foretold
 from scripts.planning.rungs import Rung
 
+_OVER = frozenset({"succeeded", "failed", "cancelled"})
 LOSS_METRIC = "heldout/nats_per_byte"
 MEMORY_METRIC = "run/peak_memory_bytes"
 _DIVERGED = re.compile(r"NonFiniteLossError|loss = (nan|inf)|gradient norm = (nan|inf)")
@@ -67,7 +68,7 @@ def collect(client: Client, study: Study) -> Collected:
         if run in taken:
             continue
         job = client.job(job_id)
-        if job["ended_s"] is None:
+        if job["state"] not in _OVER:  # one that was preempted has ended too, and will go on
             going += 1
             continue
         ended = _ended(run, forecasts[run], job)
@@ -89,9 +90,15 @@ def _ended(run: str, facts: Mapping[str, Any], job: Mapping[str, Any]) -> StudyR
     return StudyRun(
         run=run, params=facts["params"], tokens=facts["tokens"], flops=facts["flops"], group=facts["group"],
         seed=facts["seed"], steps=int(words["run.steps"]), outcome=outcome, loss=loss if is_finished else None,
-        time_s=job["ended_s"] - job["started_s"] if is_finished and job["started_s"] else None,
+        time_s=_seconds(job) if is_finished else None,
         memory_bytes=metrics.get(MEMORY_METRIC),
     )  # fmt: skip
+
+
+def _seconds(job: Mapping[str, Any]) -> float | None:
+    """Return how long the last attempt took; None where the clock was set back on the way."""
+    seconds = (job["ended_s"] or 0.0) - (job["started_s"] or math.inf)
+    return seconds if seconds > 0.0 else None
 
 
 def _result(run: StudyRun, job: Mapping[str, Any]) -> Result:

@@ -21,7 +21,7 @@ from recipes.config import (
     LmModelConfig,
 )
 from recipes.errors import CombinationError, NothingToTrainError, UnknownChoiceError
-from recipes.lm_corpus import documents, open_corpus
+from recipes.lm_corpus import documents, new_keywords, open_corpus
 from recipes.lm_data import HeldOutText, TextData
 from recipes.lm_model import LanguageModel
 from recipes.protocol import Batch, Recipe
@@ -78,8 +78,22 @@ def test_what_is_held_out_is_not_trained_on(config: CatalogueTextConfig) -> None
 
 def test_a_document_says_locale_entity_name_and_keywords(config: CatalogueTextConfig) -> None:
     lines = documents(open_records(config), ("en",), held_out=False)
-    assert any(line.startswith("en 📔 notebook with decorative cover: book, cover, decor") for line in lines)
+    assert "en 📔 notebook with decorative cover: decorated, education, school, writing\n" in lines
     assert all(line.count("\n") == 1 and line.endswith("\n") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "kept"),
+    [
+        ("octopus", ("animal", "creature", "octopus", "Octopus arm"), ["animal", "creature"]),
+        ("notebook", ("book", "paper"), ["paper"]),
+        ("タコ", ("海", "タコ", "海"), ["海"]),
+        ("man: light skin tone", ("light skin", "adult"), ["adult"]),
+        ("x", (), []),
+    ],
+)
+def test_keywords_that_only_repeat_are_left_out(name: str, keywords: tuple[str, ...], kept: list[str]) -> None:
+    assert new_keywords(name, keywords) == kept
 
 
 @pytest.mark.parametrize("limit_bytes", [1, 5000, None])
