@@ -12,14 +12,14 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TypeVar
 
-from batch import verbs
+from batch import pools, verbs
 from batch.commits import Committer, Listener
 from batch.database import Database
 from batch.errors import StoreError
 from batch.events import Basis, Event, JobEvent, JobPlaced, JobStopping, PoolSet, TeamSet
 from batch.ledger import Ledger
 from batch.lookup import resolve
-from batch.model import JobSpec, Pool, SweepSpec, Team, Tier
+from batch.model import JobSpec, Node, Pool, SweepSpec, Team, Tier
 from batch.queries import Queries
 from batch.recording import record
 from batch.records import Attempt, Job, JobFilter, Sweep, Token
@@ -158,6 +158,14 @@ class Queue:
     def set_pool(self, pool: Pool) -> None:
         """Make or change a pool."""
         self._write(lambda ledger: record(ledger, [PoolSet(time_s=ledger.now_s, pool=pool)]))
+
+    def set_nodes(self, pool: str, nodes: tuple[Node, ...], agent: str) -> None:
+        """Note what `agent` says of its pool, made when there is none. Whether it is drained stays as it is."""
+        self._write(lambda ledger: pools.set_nodes(ledger, pool, nodes, agent))
+
+    def drain(self, pool: str, *, drained: bool) -> Pool:
+        """Let nothing new start in a pool, or let it again; return the pool. Raises NotFoundError."""
+        return self._write(lambda ledger: pools.drain(ledger, pool, drained))
 
     # What people ask for. `uid` may be a sweep's: then it is about its members. Each returns the events.
 

@@ -156,8 +156,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """One Ray cluster, region and kind of accelerator. `drained`: nothing new starts there."""
+    """One Ray cluster, region and kind of accelerator. `drained`: nothing new starts there.
+
+    `agent` is the one that has its leases (the id that lies in its folder); empty before any has spoken.
+    """
 
     name: str
     nodes: tuple[Node, ...] = ()
     drained: bool = False
+    agent: str = ""

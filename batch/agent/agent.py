@@ -17,7 +17,7 @@ from batch.agent.controller_link import Backoff, ControllerLink
 from batch.agent.held_leases import AgentFolder
 from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, SyncAnswer, SyncRequest
 from batch.agent.node_processes import NodeProcesses
-from batch.errors import BatchQueueError, ConflictError, ControllerUnreachable
+from batch.errors import BatchQueueError, ConflictError, ControllerUnreachable, PoolTakenError
 from batch.model import Node
 
 _LOG = logging.getLogger(__name__)
@@ -44,13 +44,18 @@ class Agent:
         connect: Callable[[], ControllerLink],
         *,
         wait_s: float = MAX_WAIT_S,
+        take_over: bool = False,
     ) -> None:
-        """`connect` makes one link for each talking thread. `wait_s`: how long a request may be held."""
+        """`connect` makes one link for each talking thread. `wait_s`: how long a request may be held.
+
+        `take_over`: have the place of an agent of the pool that lives.
+        """
         self._folder = folder
         self._attempts = attempts
         self._processes = processes
         self._connect = connect
         self._wait_s = wait_s
+        self._take_over = take_over
         self._answers: queue.SimpleQueue[SyncAnswer] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -64,7 +69,10 @@ class Agent:
         self._fatal: BatchQueueError | None = None
 
     def run(self) -> None:
-        """Serve until `stop`; what runs is left running. Raises ConflictError when the folder is another queue's."""
+        """Serve until `stop`; what runs is left running.
+
+        Raises ConflictError when the folder is another queue's, PoolTakenError when another agent has the pool.
+        """
         self._look(0.0)
         threads = [
             threading.Thread(target=self._talk, args=(waits,), name=f"agent-sync-{waits}", daemon=True)
@@ -139,6 +147,9 @@ class Agent:
             try:
                 self._sync(link, self._wait_s if waits else 0.0)
                 backoff.reset()
+            except PoolTakenError as error:
+                self._fatal = error
+                self.stop()
             except BatchQueueError as error:
                 _LOG.log(_level(error), "%s", error)
                 self._stop.wait(backoff.next_s())
@@ -156,8 +167,10 @@ class Agent:
                 nodes=known.nodes,
                 attempts=known.attempts,
                 log_chunks=chunks,
+                take_over=self._take_over,
             )
         answer = link.sync(request)
+        self._take_over = False
         self._delivered(chunks)
         self._answers.put(answer)
         self._wake.set()

@@ -1,5 +1,6 @@
 """The agent's side of the calls to the controller: HTTP with a deadline, and patience when nobody answers."""
 
+import contextlib
 import http.client
 import json
 import random
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from batch.agent.messages import SyncAnswer, SyncRequest
+from batch.error_replies import error_from
 from batch.errors import (
     BadRequestError,
     BatchQueueError,
@@ -23,7 +25,9 @@ _CONNECT_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 15.0
 """On top of the time that the controller may hold a request."""
 _MAX_ANSWER_BYTES = 2**30
-_ERRORS: dict[int, type[BatchQueueError]] = {
+_MAX_ERROR_BYTES = 2**16
+_SHOWN_BYTES = 300
+_UNNAMED: dict[int, type[BatchQueueError]] = {
     400: BadRequestError,
     401: NotAllowedError,
     403: NotAllowedError,
@@ -83,8 +87,7 @@ class ControllerLink:
             raise ControllerUnreachable(f"{self.url}{path}: {type(error).__name__}: {error}") from error
         if response.status != 200:
             self.close()
-            kind = _ERRORS.get(response.status, ControllerError)
-            raise kind(f"{self.url}{path}: {response.status} {_detail(data)}")
+            raise _error(response.status, data, f"{self.url}{path}: {response.status}")
         return data
 
     def _connected(self) -> http.client.HTTPConnection:
@@ -142,11 +145,11 @@ class Backoff:
         self._tries = 0
 
 
-def _detail(data: bytes) -> str:
-    """Return what an answer says went wrong: the message of its error, or its beginning."""
-    text = data[:2000].decode(errors="replace")
-    try:
-        raw: Any = json.loads(text)
-        return str(raw["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return text[:300]
+def _error(status: int, data: bytes, where: str) -> BatchQueueError:
+    """Return the error that an answer names; when none of ours sent it, the one that its status stands for."""
+    kind, text = _UNNAMED.get(status, ControllerError), data[:_SHOWN_BYTES].decode(errors="replace")
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        said: Any = json.loads(data[:_MAX_ERROR_BYTES])
+        text = str(said["error"]["message"])
+        kind = type(error_from(status, said)) if "type" in said["error"] else kind
+    return kind(f"{where} {text}")

@@ -98,7 +98,11 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRequest:
-    """What an agent has. `agent` is drawn once for its folder and outlives its process."""
+    """What an agent has. `agent` is drawn once for its folder and outlives its process.
+
+    A pool has one agent. Another is refused (PoolTakenError) until that one has been silent for half a minute, or asks
+    with `take_over` to have its place.
+    """
 
     agent: str
     sequence: int
@@ -106,6 +110,7 @@ class SyncRequest:
     nodes: tuple[Node, ...]
     attempts: tuple[AttemptStatus, ...] = ()
     log_chunks: tuple[LogChunk, ...] = ()
+    take_over: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the call."""

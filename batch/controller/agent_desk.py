@@ -12,7 +12,7 @@ from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, LogRequest
 from batch.controller.board import Board
 from batch.controller.outcomes import lost
 from batch.controller.reconcile import Orders, news, orders
-from batch.errors import ConflictError, ControllerError
+from batch.errors import ConflictError, ControllerError, PoolTakenError
 from batch.events import JobEvent, JobUnknown
 from batch.job_queue import Queue
 from batch.model import Pool
@@ -33,9 +33,9 @@ _log = logging.getLogger(__name__)
 class _Agent:
     """What is known of the agent of one pool. `statuses` are those of its newest request."""
 
+    heard_s: float
     sequence: int = -1
     name: str = ""
-    heard_s: float = field(default_factory=time.monotonic)
     statuses: tuple[AttemptStatus, ...] = ()
     answered: Orders = field(default_factory=Orders)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -57,11 +57,15 @@ class AgentDesk:
         self.revision = 0
 
     async def sync(self, pool: str, request: SyncRequest) -> SyncAnswer:
-        """Take in a request of the agent of `pool`, and answer it when there is something to say."""
-        agent = self._agents.setdefault(pool, _Agent())
+        """Take in a request of the agent of `pool`, and answer it when there is something to say.
+
+        Raises PoolTakenError for another agent than the one that has the pool.
+        """
+        agent = self._agents.setdefault(pool, _Agent(self._started_s))
         deadline_s = time.monotonic() + min(request.wait_s, MAX_WAIT_S)
+        if not await asyncio.to_thread(self._take_in, pool, agent, request):
+            return await self._turn_away(pool, agent, request)
         self._take_chunks(agent, request)
-        await asyncio.to_thread(self._take_in, pool, agent, request)
         while True:
             agent.bell.clear()
             revision = self.revision
@@ -134,27 +138,55 @@ class AgentDesk:
             if answer is not None and not answer.done():
                 answer.set_result(chunk)
 
-    def _take_in(self, pool: str, agent: _Agent, request: SyncRequest) -> None:
-        """Make durable what the request says. Runs in a thread; one at a time for each pool."""
+    def _take_in(self, pool: str, agent: _Agent, request: SyncRequest) -> bool:
+        """Make durable what the request says; return False, and do nothing, when another agent has the pool.
+
+        Runs in a thread; one at a time for each pool.
+        """
         with agent.lock:
+            known = self._queue.pools().get(pool, Pool(name=pool))
+            if not self._may_speak(agent, known, request):
+                return False
             agent.heard_s = time.monotonic()
-            if agent.name not in {"", request.agent}:
-                _log.warning("pool %s: agent %s takes the place of %s", pool, request.agent, agent.name)
-                agent.sequence = -1
             if request.sequence <= agent.sequence:
-                return
+                return True
             agent.name, agent.sequence, agent.statuses = request.agent, request.sequence, request.attempts
-            self._set_nodes(pool, request)
+            if (known.nodes, known.agent) != (request.nodes, request.agent):
+                self._queue.set_nodes(pool, request.nodes, request.agent)
             found = list(news(self._board.placed(pool), request.attempts, self._board.spent, self._clock()))
             if found:
                 record_each(self._queue, found)
                 self._board.refresh({event.uid for event in found})
+            return True
 
-    def _set_nodes(self, pool: str, request: SyncRequest) -> None:
-        known = self._queue.pools().get(pool)
-        if known is None or known.nodes != request.nodes:
-            drained = known is not None and known.drained
-            self._queue.set_pool(Pool(name=pool, nodes=request.nodes, drained=drained))
+    def _may_speak(self, agent: _Agent, known: Pool, request: SyncRequest) -> bool:
+        """Return whether the request is from the agent that has the pool, or from one that may have its place now."""
+        holder = agent.name or known.agent
+        if holder in {"", request.agent}:
+            return True
+        silent_s = time.monotonic() - agent.heard_s
+        if silent_s <= SILENT_AFTER_S and not request.take_over:
+            return False
+        _log.warning(
+            "pool %s: agent %s takes the place of %s, silent for %.0f s", known.name, request.agent, holder, silent_s
+        )
+        agent.sequence = -1
+        return True
+
+    async def _turn_away(self, pool: str, agent: _Agent, request: SyncRequest) -> SyncAnswer:
+        """Refuse an agent whose place another has, after it has ended what nobody wants of it any more.
+
+        Raises PoolTakenError. What is placed elsewhere, as when it was started for another pool than before, goes on.
+        """
+        found = orders(self._board.find(each.uid for each in request.attempts), request.attempts)
+        if found.stop or found.forget:
+            await asyncio.sleep(min(request.wait_s, _REPEAT_S))
+            return SyncAnswer(revision=self.revision, queue=self._identity, stop=found.stop, forget=found.forget)
+        raise PoolTakenError(
+            f"pool {pool!r} has another agent, which spoke {time.monotonic() - agent.heard_s:.0f} s ago: end that one "
+            f"(this one may start when it has been silent for {SILENT_AFTER_S:.0f} s), give this one another --pool, or "
+            "start it with --take-over, which ends what the other one runs"
+        )
 
 
 def record_each(queue: Queue, events: Sequence[JobEvent]) -> None:

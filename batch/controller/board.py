@@ -49,6 +49,11 @@ class Board:
         with self._lock:
             return dict(self._pools.get(pool, _EMPTY))
 
+    def find(self, uids: Iterable[int]) -> Mapping[int, Job]:
+        """Return those of the jobs that have a place in any pool now, by uid."""
+        with self._lock:
+            return {uid: self._pools[self._pool_of[uid]][uid] for uid in uids if uid in self._pool_of}
+
     def has(self, uid: int) -> bool:
         """Return whether the job has a place."""
         return uid in self._pool_of

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from batch.controller.api_models import DrainBody, Health, PoolDrainer, Reader, ServiceOf, TeamBody, TeamRow, TeamSetter
 from batch.controller.views import pool_row, team_row
-from batch.errors import BadRequestError, NotFoundError
+from batch.errors import BadRequestError
 from batch.model import Team
 from batch.scheduler import fair_share
 
@@ -52,12 +52,7 @@ def list_pools(service: ServiceOf, _: Reader) -> JSONResponse:
 @router.post("/pools/{name}/drain")
 def drain(name: str, service: ServiceOf, _: PoolDrainer, body: DrainBody | None = None) -> JSONResponse:
     """Let nothing new start in a pool, or let it again. What runs there goes on."""
-    pool = service.queue.pools().get(name)
-    if pool is None:
-        known = ", ".join(sorted(service.queue.pools())) or "none yet"
-        raise NotFoundError(f"there is no pool {name!r}; there are: {known}")
-    pool = replace(pool, drained=body is None or body.drained)
-    service.queue.set_pool(pool)
+    pool = service.queue.drain(name, drained=body is None or body.drained)
     return JSONResponse(pool_row(pool, len(service.board.placed(name)), service.desk.silent_s(name)))
 
 

@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
-def agent(
+def agent(  # noqa: PLR0913 - the options of one command line
     *,
     controller: Annotated[str, typer.Option("--controller", help="http://host:port of the controller")],
     pool: Annotated[str, typer.Option("--pool", help="the pool whose leases it takes")],
@@ -39,6 +39,9 @@ def agent(
     node: Annotated[
         str, typer.Option("--node", help="this machine, without --ray: cpus=8,gpus=2,accelerator=h100 [what it has]")
     ] = "",
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="have the place of the pool's agent that lives; what it runs is ended")
+    ] = False,
     log_store: Annotated[
         Path | None, typer.Option("--log-store", help="folder for the logs of what is over [FOLDER/logs]")
     ] = None,
@@ -66,7 +69,9 @@ def agent(
         commands = CommandLauncher(processes)
         launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
         attempts = Attempts(home, launchers, processes, code, logs)
-        serving = Agent(home, attempts, processes, lambda: ControllerLink(controller, pool, token))
+        serving = Agent(
+            home, attempts, processes, lambda: ControllerLink(controller, pool, token), take_over=take_over
+        )
         # After Ray has been joined, which takes SIGTERM for itself.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: serving.stop())
