@@ -31,6 +31,7 @@ class _Known:
 
     nodes: tuple[Node, ...] = ()
     attempts: tuple[AttemptStatus, ...] = ()
+    trouble: str = ""
 
 
 class Agent:
@@ -107,8 +108,10 @@ class Agent:
         if not nodes or time.monotonic() - nodes_s > _NODES_EVERY_S:
             nodes_s = time.monotonic()
             nodes = self._processes.nodes()
-            news |= nodes != self._known.nodes
-        self._known = _Known(nodes, self._attempts.statuses())
+            self._attempts.trouble.probe()
+        trouble = self._attempts.trouble.text
+        news |= (nodes, trouble) != (self._known.nodes, self._known.trouble)
+        self._known = _Known(nodes, self._attempts.statuses(), trouble)
         if news:
             self._news.set()
         return nodes_s
@@ -125,6 +128,9 @@ class Agent:
             self._fatal = error
             self._stop.set()
             return False
+        except OSError as error:
+            _LOG.warning("%s", self._attempts.trouble.note(error))
+            return False  # it is answered again
         self._revision = answer.revision
         for stop in answer.stop:
             self._attempts.stop(stop)
@@ -168,6 +174,7 @@ class Agent:
                 attempts=known.attempts,
                 log_chunks=chunks,
                 take_over=self._take_over,
+                trouble=known.trouble,
             )
         answer = link.sync(request)
         self._take_over = False

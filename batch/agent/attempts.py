@@ -3,6 +3,7 @@
 Used by one thread. Everything that another agent process needs to go on is on disk before it is acted upon.
 """
 
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch.agent.devices import assign
+from batch.agent.disk_trouble import DiskTrouble
 from batch.agent.held_leases import AgentFolder, HeldLease
 from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore, read_chunk
@@ -64,6 +66,8 @@ class _Attempt:
     log_bytes: Mapping[int, int] | None = None
     next_look_s: float = 0.0
     is_forgotten: bool = False
+    owes_stop: bool = False
+    """The launcher has not been able to tell it yet that it should stop."""
 
     @property
     def waits(self) -> bool:
@@ -99,6 +103,7 @@ class Attempts:
         self._processes = processes
         self._code = code
         self._logs = logs
+        self.trouble = DiskTrouble(folder.path)
         self._background = ThreadPoolExecutor(2, thread_name_prefix="agent-files")
         self._attempts: dict[tuple[int, int], _Attempt] = {}
         for held in folder.read():
@@ -117,9 +122,11 @@ class Attempts:
         """Take a lease; one that is there already is not taken twice."""
         key = (grant.uid, grant.attempt)
         if key not in self._attempts:
-            held = HeldLease(grant=grant)
-            self._folder.keep(held)
-            self._attempts[key] = self._adopt(held)
+            attempt = self._attempts[key] = self._adopt(HeldLease(grant=grant))
+            try:
+                self._folder.keep(attempt.held)
+            except OSError as error:
+                self._refuse(attempt, self.trouble.note(error), Cause.INFRASTRUCTURE)
 
     def stop(self, order: Stop) -> None:
         """Ask an attempt to save and end, or end it at once. One that has not started will not."""
@@ -150,7 +157,7 @@ class Attempts:
                 news |= self._look_after(attempt, room)
             except OSError as error:
                 # A full disk or a file system that is away for a moment must not take all other attempts along.
-                _LOG.warning("%s: attempt %d: %s", attempt.lease.id, attempt.lease.attempt, error)
+                _LOG.warning("%s: attempt %d: %s", attempt.lease.id, attempt.lease.attempt, self.trouble.note(error))
                 attempt.next_look_s = time.monotonic() + _SLOWEST_LOOK_S
         return news
 
@@ -159,7 +166,8 @@ class Attempts:
         now_s = time.monotonic()
         due_s = [each.next_look_s - now_s for each in self._attempts.values() if each.ended is None and not each.waits]
         # One that waits may start when another is through starting, or its code has come.
-        waiting_s = [_FASTEST_LOOK_S for each in self._attempts.values() if each.waits or each.is_forgotten]
+        waiting = [each for each in self._attempts.values() if each.waits or each.is_forgotten]
+        waiting_s = [max(_FASTEST_LOOK_S, each.next_look_s - now_s) for each in waiting]
         return max(0.0, min([_SLOWEST_LOOK_S, *due_s, *waiting_s]))
 
     def read_log(self, request: LogRequest) -> LogChunk:
@@ -207,11 +215,13 @@ class Attempts:
 
     def _look_after(self, attempt: _Attempt, room: _Room) -> bool:
         now_s = time.monotonic()
+        if attempt.next_look_s > now_s:
+            return False
         if attempt.is_forgotten:
             self._drop_when_archived(attempt)
         elif attempt.waits:
             return self._start_when_possible(attempt, room)
-        elif attempt.ended is None and attempt.next_look_s <= now_s:
+        elif attempt.ended is None:
             return self._look_at(attempt, now_s)
         return False
 
@@ -224,13 +234,15 @@ class Attempts:
             return False
         try:
             code_path = self._code_path(attempt)
-        except (BatchQueueError, OSError) as error:
+        except BatchQueueError as error:
             self._refuse(attempt, f"its code: {error}")
+            return True
+        except OSError as error:
+            self._refuse(attempt, f"its code: {self.trouble.note(error)}", Cause.INFRASTRUCTURE)
             return True
         if code_path is None and attempt.held.grant.code is not None:
             return False
-        self._start(attempt, code_path, room)
-        return False
+        return self._start(attempt, code_path, room)
 
     def _code_path(self, attempt: _Attempt) -> Path | None:
         """Return the job's code once it is there, None until then. Raises what getting it raised."""
@@ -241,31 +253,46 @@ class Attempts:
             attempt.code = self._background.submit(self._code.provide, grant.code, self._folder.job_path(grant.uid))
         return attempt.code.result() if attempt.code.done() else None
 
-    def _start(self, attempt: _Attempt, code_path: Path | None, room: _Room) -> None:
+    def _start(self, attempt: _Attempt, code_path: Path | None, room: _Room) -> bool:
+        """Start it if its devices are free; return whether the controller should hear at once that it could not."""
         grant = attempt.held.grant
         lives = [each.held for each in self._attempts.values() if each.held.is_started and each.ended is None]
         devices = assign(grant.nodes, grant.gpus, room.nodes, [(held.grant.nodes, held.devices) for held in lives])
         if devices is None:
-            return
-        attempt.lease = replace(attempt.lease, devices=devices, code_path=code_path)
+            return False
         path = None if code_path is None else str(code_path)
-        self._note(attempt, is_started=True, devices=devices, code_path=path)
+        held = replace(attempt.held, is_started=True, devices=devices, code_path=path)
+        try:
+            self._folder.keep(held)
+        except OSError as error:
+            self._refuse(attempt, self.trouble.note(error), Cause.INFRASTRUCTURE)
+            return True
+        attempt.held = held
+        attempt.lease = replace(attempt.lease, devices=devices, code_path=code_path)
         attempt.begun_s = time.monotonic()
         room.starting.update(grant.nodes)
         room.jobs.add(grant.uid)
         self._launch(attempt)
+        return False
 
     def _launch(self, attempt: _Attempt) -> None:
         """Tell the launcher to start it, or that it should have; what part of it did start when it fails is ended."""
         try:
             self._launcher(attempt).start(attempt.lease)
-        except (LaunchError, OSError) as error:
-            _LOG.warning("%s: attempt %d cannot start: %s", attempt.lease.id, attempt.lease.attempt, error)
-            self._note(attempt, refusal=str(error), stop="now")
-            self._stop_with_launcher(attempt)
+        except LaunchError as error:
+            self._give_up(attempt, str(error), Cause.LAUNCH)
+        except OSError as error:
+            self._give_up(attempt, self.trouble.note(error), Cause.INFRASTRUCTURE)
+
+    def _give_up(self, attempt: _Attempt, why: str, cause: Cause) -> None:
+        _LOG.warning("%s: attempt %d cannot start: %s", attempt.lease.id, attempt.lease.attempt, why)
+        self._note(attempt, refusal=why, refusal_cause=cause, stop="now")
+        self._stop_with_launcher(attempt)
 
     def _look_at(self, attempt: _Attempt, now_s: float) -> bool:
         launcher = self._launcher(attempt)
+        if attempt.owes_stop:
+            self._stop_with_launcher(attempt)
         before = (attempt.started_s, attempt.progress)
         attempt.started_s = attempt.started_s or launcher.started_s(attempt.lease)
         # The end is looked for first: what was said before it must not be missed.
@@ -281,7 +308,7 @@ class Attempts:
 
     def _end(self, attempt: _Attempt, ended: Ended, *, keep: bool) -> None:
         if attempt.held.refusal is not None:
-            ended = Ended(state="failed", cause=Cause.LAUNCH, message=attempt.held.refusal)
+            ended = Ended(state="failed", cause=attempt.held.refusal_cause, message=attempt.held.refusal)
         if keep:
             self._note(attempt, ended=ended)
         attempt.ended = ended
@@ -289,8 +316,8 @@ class Attempts:
             logs = dict(self._launcher(attempt).log_paths(attempt.lease))
             attempt.archive = self._background.submit(self._logs.keep, attempt.lease.uid, attempt.lease.attempt, logs)
 
-    def _refuse(self, attempt: _Attempt, why: str) -> None:
-        self._end(attempt, Ended(state="failed", cause=Cause.LAUNCH, message=why), keep=True)
+    def _refuse(self, attempt: _Attempt, why: str, cause: Cause = Cause.LAUNCH) -> None:
+        self._end(attempt, Ended(state="failed", cause=cause, message=why), keep=True)
 
     def _drop_when_archived(self, attempt: _Attempt) -> None:
         if attempt.archive is not None and not attempt.archive.done():
@@ -303,11 +330,23 @@ class Attempts:
 
     def _stop_with_launcher(self, attempt: _Attempt) -> None:
         attempt.next_look_s = 0.0
-        self._launcher(attempt).stop(attempt.lease, now=attempt.held.stop == "now")
+        attempt.owes_stop = True
+        try:
+            self._launcher(attempt).stop(attempt.lease, now=attempt.held.stop == "now")
+            attempt.owes_stop = False
+        except OSError as error:
+            _LOG.warning("%s: cannot be stopped yet: %s", attempt.lease.id, self.trouble.note(error))
 
     def _note(self, attempt: _Attempt, **changes: object) -> None:
+        """Change what is kept of it. When the disk takes nothing, what this process knows has to do."""
         attempt.held = replace(attempt.held, **changes)  # type: ignore[arg-type]
-        self._folder.keep(attempt.held)
+        try:
+            self._folder.keep(attempt.held)
+        except OSError as error:
+            self.trouble.note(error)
+            if not attempt.held.is_started:  # otherwise the next process would start what is over
+                with contextlib.suppress(OSError):
+                    self._folder.forget(attempt.held.grant)
 
     def _launcher(self, attempt: _Attempt) -> Launcher:
         return self._launchers[attempt.held.grant.kind]

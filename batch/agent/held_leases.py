@@ -11,6 +11,7 @@ from batch.agent.messages import Grant
 from batch.errors import ConflictError
 from batch.json_values import from_json, to_json
 from batch.launcher import Ended
+from batch.model import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class HeldLease:
     code_path: str | None = None
     stop: str | None = None
     refusal: str | None = None
+    refusal_cause: Cause = Cause.LAUNCH
     ended: Ended | None = None
 
 

@@ -111,6 +111,8 @@ class SyncRequest:
     attempts: tuple[AttemptStatus, ...] = ()
     log_chunks: tuple[LogChunk, ...] = ()
     take_over: bool = False
+    trouble: str = ""
+    """What is wrong where the agent is, in words: its disk is full."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the call."""

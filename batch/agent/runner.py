@@ -9,7 +9,7 @@ What agent and runner say to each other lies in the folder, which may be on a fi
     order.json    agent   what to run
     started.json  runner  who runs it; exists once: a second runner for the same folder leaves without a word
     stop.json     agent   end it: {"now": bool, "why": ...}
-    exit.json     runner  how it ended; durable
+    exit.json     runner  how it ended; durable, in room that was taken before the start, should the disk be full
 
 The standard library only, and little of it: neither dataclasses nor subprocess, which cost half of its start.
 """
@@ -31,6 +31,7 @@ from batch.agent.process_identity import ProcessIdentity, session_members
 
 _LOOK_S = 0.2
 """How often stop.json is looked for."""
+_ROOM_BYTES = 1024
 _WAKING = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -92,7 +93,22 @@ def run(folder: Path) -> None:
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    replace_json(folder / "exit.json", _run(order, folder), durable=True)
+    room = folder / ".exit.room"
+    room.write_bytes(b" " * _ROOM_BYTES)
+    _keep(folder / "exit.json", _run(order, folder), room)
+
+
+def _keep(path: Path, end: dict[str, Any], room: Path) -> None:
+    """Write down how it ended; on a full disk into the blocks that `room` has."""
+    try:
+        replace_json(path, end, durable=True)
+        room.unlink()
+    except OSError:
+        with room.open("r+b") as file:
+            file.write(json.dumps(end).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        room.replace(path)
 
 
 def _run(order: Order, folder: Path) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class _Agent:
     sequence: int = -1
     name: str = ""
     statuses: tuple[AttemptStatus, ...] = ()
+    trouble: str = ""
     answered: Orders = field(default_factory=Orders)
     lock: threading.Lock = field(default_factory=threading.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -118,6 +119,11 @@ class AgentDesk:
         agent = self._agents.get(pool)
         return time.monotonic() - (self._started_s if agent is None else agent.heard_s)
 
+    def trouble(self, pool: str) -> str:
+        """Return what is wrong where the agent of `pool` is, in its words; empty when nothing is."""
+        agent = self._agents.get(pool)
+        return "" if agent is None else agent.trouble
+
     def silences(self) -> Iterator[JobEvent]:
         """Yield what follows from silence: jobs of silent agents are unknown, and much later lost."""
         now_s = self._clock()
@@ -151,6 +157,9 @@ class AgentDesk:
             if request.sequence <= agent.sequence:
                 return True
             agent.name, agent.sequence, agent.statuses = request.agent, request.sequence, request.attempts
+            if agent.trouble != request.trouble:
+                _log.warning("pool %s: %s", pool, request.trouble or f"no more: {agent.trouble}")
+                agent.trouble = request.trouble
             if (known.nodes, known.agent) != (request.nodes, request.agent):
                 self._queue.set_nodes(pool, request.nodes, request.agent)
             found = list(news(self._board.placed(pool), request.attempts, self._board.spent, self._clock()))
@@ -184,7 +193,7 @@ class AgentDesk:
             return SyncAnswer(revision=self.revision, queue=self._identity, stop=found.stop, forget=found.forget)
         raise PoolTakenError(
             f"pool {pool!r} has another agent, which spoke {time.monotonic() - agent.heard_s:.0f} s ago: end that one "
-            f"(this one may start when it has been silent for {SILENT_AFTER_S:.0f} s), give this one another --pool, or "
+            f"(this one may start {SILENT_AFTER_S:.0f} s after its last word), give this one another --pool, or "
             "start it with --take-over, which ends what the other one runs"
         )
 

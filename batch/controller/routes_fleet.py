@@ -8,9 +8,10 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from batch.controller.api_models import DrainBody, Health, PoolDrainer, Reader, ServiceOf, TeamBody, TeamRow, TeamSetter
+from batch.controller.service import Service
 from batch.controller.views import pool_row, team_row
 from batch.errors import BadRequestError
-from batch.model import Team
+from batch.model import Pool, Team
 from batch.scheduler import fair_share
 
 router = APIRouter(tags=["fleet"])
@@ -39,21 +40,14 @@ def set_team(name: str, body: TeamBody, service: ServiceOf, _: TeamSetter) -> JS
 @router.get("/pools")
 def list_pools(service: ServiceOf, _: Reader) -> JSONResponse:
     """Return the pools with their nodes, and for how long each agent has said nothing."""
-    return JSONResponse(
-        {
-            "pools": [
-                pool_row(pool, len(service.board.placed(pool.name)), service.desk.silent_s(pool.name))
-                for pool in service.queue.pools().values()
-            ]
-        }
-    )
+    return JSONResponse({"pools": [_row(service, pool) for pool in service.queue.pools().values()]})
 
 
 @router.post("/pools/{name}/drain")
 def drain(name: str, service: ServiceOf, _: PoolDrainer, body: DrainBody | None = None) -> JSONResponse:
     """Let nothing new start in a pool, or let it again. What runs there goes on."""
     pool = service.queue.drain(name, drained=body is None or body.drained)
-    return JSONResponse(pool_row(pool, len(service.board.placed(name)), service.desk.silent_s(name)))
+    return JSONResponse(_row(service, pool))
 
 
 @router.get("/fairshare")
@@ -74,3 +68,8 @@ def health(service: ServiceOf) -> Health:
         uptime_s=time.monotonic() - service.started_s,
         failure=failure,
     )
+
+
+def _row(service: Service, pool: Pool) -> dict[str, Any]:
+    silent_s, trouble = service.desk.silent_s(pool.name), service.desk.trouble(pool.name)
+    return pool_row(pool, len(service.board.placed(pool.name)), silent_s, trouble)

@@ -214,6 +214,36 @@ def test_a_full_disk_under_one_attempt_does_not_stop_the_others(
     assert status(attempts, 1).ended is None
 
 
+def test_what_a_full_disk_does_not_take_is_given_back_or_tried_again(
+    restart: Restart, launcher: ScriptedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = restart()
+    attempts.take(grant(1))
+    attempts.take(grant(2))
+    launcher.running[1, 1] = 1.0
+    attempts.look()
+    stop = launcher.stop
+    with monkeypatch.context() as full:
+        full.setattr("batch.agent.held_leases.replace_json", no_room)
+        full.setattr(launcher, "stop", no_room)
+        attempts.take(grant(3))
+        attempts.stop(Stop(uid=1, attempt=1))
+        attempts.look()
+        assert "ENOSPC" in attempts.trouble.text
+        assert status(attempts, 3).ended == Ended(
+            state="failed", cause=Cause.INFRASTRUCTURE, message=attempts.trouble.text
+        )
+        assert status(attempts, 1).stop == "save"
+    monkeypatch.setattr(launcher, "stop", stop)
+    look_until(attempts, lambda: launcher.stops == [((1, 1), False)])
+    attempts.trouble.probe()
+    assert attempts.trouble.text == ""
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_folder_is_one_agents_and_one_queues(tmp_path: Path, restart: Restart) -> None:
     attempts = restart()
     attempts.take(grant(1))
