@@ -143,7 +143,7 @@ class Agent:
     def _talk(self, waits: bool) -> None:
         """Tell and listen until the end: again and again with a request that waits, or when there is news."""
         link = self._connect()
-        backoff = Backoff()
+        backoff = Backoff(most_s=link.most_pause_s)
         while not self._stop.is_set():
             if not waits:
                 self._news.wait()

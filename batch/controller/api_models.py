@@ -144,3 +144,4 @@ class Health(BaseModel):
     seq: int
     uptime_s: float
     failure: str | None
+    proof: str | None = None

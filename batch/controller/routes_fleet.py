@@ -2,9 +2,9 @@
 
 import time
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from batch.controller.api_models import DrainBody, Health, PoolDrainer, Reader, ServiceOf, TeamBody, TeamRow, TeamSetter
@@ -58,8 +58,17 @@ def get_fair_share(service: ServiceOf, _: Reader) -> JSONResponse:
 
 
 @router.get("/health", response_model=Health)
-def health(service: ServiceOf) -> Health:
-    """Return whether the controller is well. Needs no token, and says nothing about jobs."""
+def health(
+    request: Request,
+    service: ServiceOf,
+    token: Annotated[str | None, Query(max_length=64)] = None,
+    challenge: Annotated[str | None, Query(max_length=64)] = None,
+) -> Health:
+    """Return whether the controller is well. Needs no token, and says nothing about jobs.
+
+    With `token` and `challenge` it proves that it knows a token, as batch/token_proof.py describes.
+    """
+    asked = token is not None and challenge is not None
     failure = service.scheduling.failure
     return Health(
         status="ok" if failure is None else "degraded",
@@ -67,6 +76,7 @@ def health(service: ServiceOf) -> Health:
         seq=service.seq,
         uptime_s=time.monotonic() - service.started_s,
         failure=failure,
+        proof=service.tokens.prove(str(token), str(challenge), request.scope["server"][1]) if asked else None,
     )
 
 

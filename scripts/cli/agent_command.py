@@ -17,6 +17,7 @@ from scripts.cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from batch.agent.node_processes import NodeProcesses
     from batch.model import Node
+    from batch.state_folder import StateFolder
 
 _LOG = logging.getLogger(__name__)
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
@@ -24,10 +25,13 @@ _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 def agent(  # noqa: PLR0913 - the options of one command line
     *,
-    controller: Annotated[str, typer.Option("--controller", help="http://host:port of the controller")],
     pool: Annotated[str, typer.Option("--pool", help="the pool whose leases it takes")],
+    controller: Annotated[
+        str | None, typer.Option("--controller", help="http://host:port of the controller [the user's own]")
+    ] = None,
     token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="file with a token of role agent; read before each call")
+        Path | None,
+        typer.Option("--token-file", help="file with a token of role agent; read before each call [the user's own]"),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -58,26 +62,39 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.agent.job_code import JobCode
     from batch.agent.logs import LogStore
     from batch.launcher import Launcher
+    from batch.state_folder import StateFolder
     from scripts.train_jobs import TrainLauncher
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    token = token_from(token_file)
-    home = AgentFolder(folder or Path("~/.ostinato/agents") / pool)
-    code = JobCode(home.path / "code", ControllerLink(controller, pool, token).code)
+    own = StateFolder.of_user()
+    token = token_from(token_file or (own.agent_token_path if controller is None else None))
+    url = controller or (lambda: address_of(own))
+    home = AgentFolder(folder or own.path / "agents" / pool)
+    code = JobCode(home.path / "code", ControllerLink(url, pool, token).code)
     logs = LogStore((log_store or home.path / "logs").expanduser().resolve())
     with _processes(ray, node) as processes:
         commands = CommandLauncher(processes)
         launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
         attempts = Attempts(home, launchers, processes, code, logs)
         serving = Agent(
-            home, attempts, processes, lambda: ControllerLink(controller, pool, token), take_over=take_over
+            home, attempts, processes, lambda: ControllerLink(url, pool, token), take_over=take_over
         )
         # After Ray has been joined, which takes SIGTERM for itself.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: serving.stop())
-        _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller)
+        _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller or f"of {own.path}")
         serving.run()
     return ExitCode.OK
+
+
+def address_of(own: "StateFolder") -> str:
+    """Return where the user's own controller serves now. Raises ControllerUnreachable when none was ever started."""
+    from batch.errors import ControllerUnreachable
+
+    record = own.record()
+    if record is None:
+        raise ControllerUnreachable(f"no controller has been started in {own.path}: `ostinato up` starts one")
+    return record.url
 
 
 def this_machine(words: str = "") -> "Node":
