@@ -241,6 +241,10 @@ class Queue:
         """Return all attempts of a job in order, the one that is not over included. Raises NotFoundError."""
         return self._queries.attempts(uid)
 
+    def requeued_s(self, uid: int) -> float | None:
+        """Return when a person last requeued a job that was over; None when nobody has."""
+        return self._queries.requeued_s(uid)
+
     def teams(self) -> dict[str, Team]:
         """Return the teams by name."""
         return self._queries.teams()

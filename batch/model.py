@@ -36,6 +36,8 @@ class Cause(Enum):
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
     LAUNCH = "launch"
+    NO_PROGRESS = "no_progress"
+    """It left with 75, to go on later, although it had not saved anything."""
 
 
 @dataclass(frozen=True, slots=True)

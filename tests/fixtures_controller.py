@@ -106,8 +106,10 @@ class FakeAgent:
         for grant in answer.start:
             self.grants[grant.uid, grant.attempt] = grant
             self.attempts[grant.uid, grant.attempt] = AttemptStatus(
-                uid=grant.uid, attempt=grant.attempt, fence=grant.fence
+                uid=grant.uid, attempt=grant.attempt, fence=grant.fence, time_limit_s=grant.time_limit_s
             )
+        for limit in answer.limit:
+            self._set(self.grants[limit.uid, limit.attempt], time_limit_s=limit.time_limit_s)
         for stop in answer.stop:
             self.stops[stop.uid, stop.attempt] = stop.now
         for gone in answer.forget:

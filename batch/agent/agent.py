@@ -134,11 +134,13 @@ class Agent:
         self._revision = answer.revision
         for stop in answer.stop:
             self._attempts.stop(stop)
+        for limit in answer.limit:
+            self._attempts.limit(limit)
         for forget in answer.forget:
             self._attempts.forget(forget.uid, forget.attempt)
         for grant in answer.start:
             self._attempts.take(grant)
-        return bool(answer.log_requests or answer.stop or answer.start)
+        return bool(answer.log_requests or answer.stop or answer.limit or answer.start)
 
     def _talk(self, waits: bool) -> None:
         """Tell and listen until the end: again and again with a request that waits, or when there is news."""

@@ -17,7 +17,7 @@ from batch.agent.disk_trouble import DiskTrouble
 from batch.agent.held_leases import AgentFolder, HeldLease
 from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore, read_chunk
-from batch.agent.messages import AttemptStatus, Grant, LogChunk, LogRequest, Stop
+from batch.agent.messages import AttemptStatus, Grant, Limit, LogChunk, LogRequest, Stop
 from batch.agent.node_processes import NodeProcesses
 from batch.errors import BatchQueueError, ConflictError, LaunchError
 from batch.launcher import Ended, Launcher, Lease, Progress
@@ -81,6 +81,7 @@ class _Attempt:
             fence=grant.fence,
             started_s=self.started_s,
             stop=self.held.stop,
+            time_limit_s=grant.time_limit_s,
             ended=self.ended,
             progress=self.progress,
             log_bytes=self.log_bytes or {},
@@ -141,6 +142,19 @@ class Attempts:
         if attempt.held.stop not in {how, "now"}:
             self._note(attempt, stop=how)
             self._stop_with_launcher(attempt)
+
+    def limit(self, order: Limit) -> None:
+        """Let an attempt run for another time than it was said before. When that fails it is ordered again."""
+        attempt = self._attempts.get((order.uid, order.attempt))
+        if attempt is None or attempt.ended is not None:
+            return
+        attempt.lease = replace(attempt.lease, time_limit_s=order.time_limit_s)
+        try:
+            if attempt.held.is_started:
+                self._launcher(attempt).limit(attempt.lease)
+            self._note(attempt, grant=replace(attempt.held.grant, time_limit_s=order.time_limit_s))
+        except OSError as error:
+            _LOG.warning("%s: its time limit cannot be changed yet: %s", attempt.lease.id, self.trouble.note(error))
 
     def forget(self, uid: int, attempt: int) -> None:
         """The end of an attempt is known: it is gone once its logs are in the store."""

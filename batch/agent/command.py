@@ -112,6 +112,13 @@ class CommandLauncher:
         exits: list[ProcessExit | None] = [process_exit(lease, rank) for rank in range(len(lease.nodes))]
         self._stop(lease, exits, now=now, why="stop")
 
+    def limit(self, lease: Lease) -> None:
+        """See Launcher."""
+        for rank in range(len(lease.nodes)):
+            folder = rank_path(lease, rank)
+            if folder.exists():
+                replace_json(folder / "limit.json", {"time_limit_s": lease.time_limit_s})
+
     def log_paths(self, lease: Lease) -> Mapping[int, Path]:
         """See Launcher."""
         paths = {rank: log_path(lease.folder, lease.attempt, rank) for rank in range(len(lease.nodes))}

@@ -5,8 +5,8 @@ needed after a restart of either side:
 
 - The agent sends every attempt that it has (`SyncRequest.attempts`), also those that an earlier process of it started.
 - The controller answers what the difference to the queue asks for: `start` what is placed here and not among them,
-  `stop` what should not run (any more), `forget` what has ended and is durably recorded. An attempt that is named
-  nowhere goes on: silence never stops work.
+  `stop` what should not run (any more), `limit` what has another time limit now, `forget` what has ended and is durably
+  recorded. An attempt that is named nowhere goes on: silence never stops work.
 
 An attempt is (uid, attempt); its `fence` travels along, and the controller acts on no status with another fence than
 its own: it answers such an attempt with `stop`, and with `forget` once it has ended.
@@ -58,8 +58,8 @@ class AttemptStatus:
     """One attempt that the agent has: it runs while `ended` is None.
 
     `started_s` (epoch seconds, the agent's clock) is None as long as it waits for its turn to start. `stop` is what it
-    has been asked: None, `save` or `now`, so that a stop needs not be said again. `log_bytes` has the size of the log
-    of each rank.
+    has been asked: None, `save` or `now`, so that a stop needs not be said again; `time_limit_s` is what holds
+    for it. `log_bytes` has the size of the log of each rank.
     """
 
     uid: int
@@ -67,6 +67,7 @@ class AttemptStatus:
     fence: int
     started_s: float | None = None
     stop: str | None = None
+    time_limit_s: float | None = None
     ended: Ended | None = None
     progress: Progress = field(default_factory=Progress)
     log_bytes: Mapping[int, int] = field(default_factory=dict)
@@ -134,6 +135,15 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """This attempt may run for so long since its start, not for as long as it was said before."""
+
+    uid: int
+    attempt: int
+    time_limit_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """The end of this attempt is durable, or of no interest: the agent needs not tell it again."""
 
@@ -153,6 +163,7 @@ class SyncAnswer:
     queue: str = ""
     start: tuple[Grant, ...] = ()
     stop: tuple[Stop, ...] = ()
+    limit: tuple[Limit, ...] = ()
     forget: tuple[Forget, ...] = ()
     log_requests: tuple[LogRequest, ...] = ()
 

@@ -9,6 +9,7 @@ What agent and runner say to each other lies in the folder, which may be on a fi
     order.json    agent   what to run
     started.json  runner  who runs it; exists once: a second runner for the same folder leaves without a word
     stop.json     agent   end it: {"now": bool, "why": ...}
+    limit.json    agent   how long it may run since its start, in place of what order.json says
     exit.json     runner  how it ended; durable, in room that was taken before the start, should the disk be full
 
 The standard library only, and little of it: neither dataclasses nor subprocess, which cost half of its start.
@@ -146,11 +147,12 @@ class _Watch:
     def __init__(self, order: Order, folder: Path, child: int) -> None:
         self._order = order
         self._stop_path = folder / "stop.json"
+        self._limit_path = folder / "limit.json"
         self._child = child
         self._why: str | None = None
         self._kill_s: float | None = None
-        limit_s = order.time_limit_s
-        self._limit_s = None if limit_s is None else time.monotonic() + limit_s
+        self._began_s = time.monotonic()
+        self._limit_s = order.time_limit_s
 
     def until_end(self) -> tuple[int, str | None]:
         """Return its exit code (of a signal: minus its number) and why it was stopped, None when it ended by itself."""
@@ -165,7 +167,9 @@ class _Watch:
 
     def _look(self) -> None:
         now_s = time.monotonic()
-        if self._limit_s is not None and now_s > self._limit_s:
+        if self._limit_path.exists():
+            self._limit_s = (read_json(self._limit_path) or {}).get("time_limit_s", self._limit_s)
+        if self._limit_s is not None and now_s > self._began_s + self._limit_s:
             self._ask("time_limit")
         if self._stop_path.exists():
             request = read_json(self._stop_path) or {}

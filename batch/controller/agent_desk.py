@@ -80,6 +80,7 @@ class AgentDesk:
                     queue=self._identity,
                     start=found.start,
                     stop=found.stop,
+                    limit=found.limit,
                     forget=found.forget,
                     log_requests=wanted,
                 )

@@ -64,8 +64,10 @@ class Board:
             return [name for name, jobs in self._pools.items() if jobs]
 
     def spent(self, uid: int) -> Mapping[Cause, int]:
-        """Return how many attempts of the job have ended of each cause."""
-        return Counter(each.cause for each in self._queue.attempts(uid) if each.ended_s is not None and each.cause)
+        """Return how many attempts of the job have ended of each cause since it was submitted, or last requeued."""
+        ended = [each for each in self._queue.attempts(uid) if each.ended_s is not None and each.cause]
+        since_s = self._queue.requeued_s(uid) if ended else None
+        return Counter(each.cause for each in ended if each.cause and (since_s is None or each.placed_s >= since_s))
 
     def _put(self, job: Job) -> None:
         self._pools.setdefault(job.pool, {})[job.uid] = job

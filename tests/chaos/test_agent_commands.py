@@ -228,3 +228,12 @@ def test_another_queue_is_not_obeyed(controller: FakeController, agent: AgentPro
     wait_until(lambda: agent.has_left(), "the agent to refuse")
     runner = ProcessIdentity.parse((read_json(agent.folder / "jobs/1/attempts/1/rank-0/started.json") or {})["process"])
     assert runner.is_alive()
+
+
+def test_a_time_limit_that_is_changed_later_holds(controller: FakeController, agent: AgentProcess) -> None:
+    controller.place(grant(1, "sleep", "600"), grant(2, "sleep", "600", time_limit_s=600.0))
+    controller.wait_until_started(1, 2)
+    controller.limit(1, 0.3)
+    controller.limit(2, 0.3)
+    ends = [controller.wait_for_end(uid) for uid in (1, 2)]
+    assert [(end.state, end.cause) for end in ends] == [("failed", Cause.TIME_LIMIT)] * 2

@@ -10,7 +10,7 @@ from batch.agent.attempts import Attempts
 from batch.agent.held_leases import AgentFolder
 from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore
-from batch.agent.messages import AttemptStatus, LogRequest, Stop
+from batch.agent.messages import AttemptStatus, Limit, LogRequest, Stop
 from batch.agent.node_processes import LocalProcesses
 from batch.errors import ConflictError, LaunchError, NotFoundError
 from batch.launcher import Ended, Lease, Progress
@@ -26,6 +26,7 @@ class ScriptedLauncher:
     def __init__(self, folder: Path) -> None:
         self.starts: list[Lease] = []
         self.stops: list[tuple[Key, bool]] = []
+        self.limits: list[float | None] = []
         self.running: dict[Key, float] = {}
         self.ends: dict[Key, Ended] = {}
         self.refusal: Exception | None = None
@@ -47,6 +48,9 @@ class ScriptedLauncher:
 
     def stop(self, lease: Lease, *, now: bool) -> None:
         self.stops.append(((lease.uid, lease.attempt), now))
+
+    def limit(self, lease: Lease) -> None:
+        self.limits.append(lease.time_limit_s)
 
     def log_paths(self, lease: Lease) -> Mapping[int, Path]:
         path = self._folder / f"{lease.uid}.log"
@@ -212,6 +216,17 @@ def test_a_full_disk_under_one_attempt_does_not_stop_the_others(
     launcher.ends[2, 1] = Ended(state="succeeded", exit_code=0)
     look_until(attempts, lambda: status(attempts, 2).ended is not None)
     assert status(attempts, 1).ended is None
+
+
+def test_a_time_limit_can_be_changed_before_and_after_the_start(restart: Restart, launcher: ScriptedLauncher) -> None:
+    attempts = restart()
+    attempts.take(grant(1, time_limit_s=60.0))
+    attempts.limit(Limit(uid=1, attempt=1, time_limit_s=50.0))
+    attempts.look()
+    assert (launcher.starts[0].time_limit_s, launcher.limits) == (50.0, [])
+    attempts.limit(Limit(uid=1, attempt=1, time_limit_s=40.0))
+    attempts.limit(Limit(uid=9, attempt=1, time_limit_s=40.0))
+    assert (status(restart(), 1).time_limit_s, launcher.limits) == (40.0, [40.0])
 
 
 def test_what_a_full_disk_does_not_take_is_given_back_or_tried_again(

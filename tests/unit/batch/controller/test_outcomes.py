@@ -1,8 +1,10 @@
 """What the end of an attempt means, by state, request and budget; and what is named like a credential."""
 
+from dataclasses import replace
+
 import pytest
 
-from batch.controller.outcomes import RETRIES, UNLIMITED, after_attempt, lost
+from batch.controller.outcomes import FREE_AFTER_S, RETRIES, UNLIMITED, after_attempt, lost
 from batch.credentials import is_credential, redacted, refuse_credentials
 from batch.errors import BadRequestError
 from batch.events import JobEnded, JobStopped
@@ -58,10 +60,27 @@ def test_each_cause_has_its_budget_and_its_wait(cause: Cause) -> None:
     assert isinstance(hasty, JobEnded)
 
 
-def test_an_interruption_that_nobody_asked_for_goes_on_later() -> None:
-    event = after_attempt(job(), Ended(state="interrupted", exit_code=75), {}, 5.0)
-    assert isinstance(event, JobStopped)
-    assert event.then == "queued"
+LEFT = Ended(state="interrupted", exit_code=75)
+
+
+@pytest.mark.parametrize("spent", [0, 10**6])
+def test_who_leaves_after_a_save_goes_on_later_as_often_as_it_wants(spent: int) -> None:
+    saved = after_attempt(job(), LEFT, {Cause.PREEMPTION: spent}, 5.0, has_saved=True)
+    worked = after_attempt(replace(job(), placed_s=0.0), LEFT, {Cause.PREEMPTION: spent}, FREE_AFTER_S)
+    for event, now_s in ((saved, 5.0), (worked, FREE_AFTER_S)):
+        assert isinstance(event, JobStopped)
+        assert (event.then, event.cause, event.eligible_s) == ("queued", Cause.PREEMPTION, now_s)
+
+
+def test_who_leaves_without_a_save_waits_longer_each_time_and_not_for_ever() -> None:
+    rule = RETRIES[Cause.NO_PROGRESS]
+    for spent in range(rule.budget):
+        event = after_attempt(replace(job(), placed_s=4.0), LEFT, {Cause.NO_PROGRESS: spent}, 5.0)
+        assert isinstance(event, JobStopped)
+        assert (event.cause, event.eligible_s) == (Cause.NO_PROGRESS, 5.0 + min(600.0, 5.0 * 2**spent))
+    event = after_attempt(replace(job(), placed_s=4.0), LEFT, {Cause.NO_PROGRESS: rule.budget}, 5.0)
+    assert isinstance(event, JobEnded)
+    assert (event.state, event.cause) == ("failed", Cause.NO_PROGRESS)
 
 
 def test_a_lost_attempt_is_the_infrastructure_s_unless_it_was_to_end_anyway() -> None:
