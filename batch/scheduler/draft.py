@@ -1,5 +1,6 @@
 """One decision in the making: what would be free after what has been decided so far. The state is not touched."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
@@ -34,7 +35,7 @@ class Draft:
         self.held_cpus = self._by_pool(np.zeros_like(self.all_cpus))
         self._failed: set[int] = set()
         self._group_left: dict[int, int] = {}
-        self._used = state.shares.used.reshape(-1, NUM_KINDS).sum(axis=1).tolist()
+        self._given: Counter[int] = Counter()
         self._most_free: list[tuple[int, int] | None] = [None] * len(state.pools)
         self._open = self._open_chips()
 
@@ -54,13 +55,18 @@ class Draft:
     def refused(self, job: JobRecord) -> str | None:
         """Return the code of the limit that forbids starting the job whatever is free, or None."""
         chips, team, sweep = job.profile.chips, self.state.shares.teams[job.team], job.sweep
-        if team.quota is not None and self._used[job.team] + chips > team.quota:
+        if team.quota is not None and self._used_by(job.team) + chips > team.quota:
             return "quota"
         if self._open[job.profile.kind] < chips:
             return "compute_reservation"
         if sweep is not None and sweep.allowed is not None and self._left_of(job) <= 0:
             return "breaker" if sweep.tripped else "sweep_limit"
         return None
+
+    def _used_by(self, team: int) -> float:
+        """Return the chips of all kinds that the team has, with what this decision gave it."""
+        of_team = self.state.shares.used[team * NUM_KINDS : (team + 1) * NUM_KINDS]
+        return float(of_team.sum()) + self._given[team]
 
     def _by_pool(self, column: Ints) -> list[Ints]:
         """Return each pool's part of a column over all nodes, as views."""
@@ -100,7 +106,7 @@ class Draft:
         self.free_cpus[pool][nodes] -= shape.cpus
         self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
         self.started.add(job.uid)
-        self._used[job.team] += job.profile.chips
+        self._given[job.team] += job.profile.chips
         self._most_free[pool] = None
         self._open[job.profile.kind] -= job.profile.chips
         if job.sweep is not None and job.sweep.allowed is not None:

@@ -37,7 +37,7 @@ def size_class(chips: int) -> int:
 
 def bins_of(attained_s: Floats) -> Ints:
     """Return the bin of each attained run time (seconds)."""
-    return np.searchsorted(_INNER_EDGES_S, attained_s, side="right")
+    return np.asarray(_INNER_EDGES_S.searchsorted(attained_s, side="right"))
 
 
 def bin_of(attained_s: float) -> int:

@@ -45,6 +45,7 @@ class Ranking:
 
 
 _NO_QUOTA = 1e12
+_FIRST = np.zeros(1, dtype=np.int64)
 
 
 def rank(state: SchedulerState, now_s: float) -> Ranking:
@@ -132,7 +133,7 @@ class _Side:
 def _room_in_quota(state: SchedulerState) -> Ints:
     """Return for each bucket how many of its jobs the quota of its team still lets start."""
     table, shares = state.roster.waiting.table, state.shares
-    if not np.isfinite(shares.quota).any():
+    if not shares.has_quotas:
         return np.asarray(table["ready"])
     used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
     room = np.clip(shares.quota - used, 0.0, _NO_QUOTA)[table["share"]]
@@ -143,8 +144,10 @@ def _before(share: Ints, chips: Floats) -> Floats:
     """Return for each entry the chips of the entries of its share before it; entries come share by share."""
     total = chips.cumsum()
     total -= chips
-    starts = np.concatenate([[0], (share[1:] != share[:-1]).nonzero()[0] + 1])
-    return np.asarray(total - total[starts].repeat(np.diff(starts, append=len(share))))
+    changes = (share[1:] != share[:-1]).nonzero()[0] + 1
+    bounds = np.concatenate([_FIRST, changes, [len(share)]])
+    starts = bounds[:-1]
+    return np.asarray(total - total[starts].repeat(bounds[1:] - starts))
 
 
 def _priced(
