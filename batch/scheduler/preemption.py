@@ -39,8 +39,15 @@ def unsaved_s(state: SchedulerState, now_s: float) -> Floats:
     ran = now_s - table["start_s"]
     reports = table["saved_s"] >= 0
     since = now_s - table["saved_s"]
-    typical = float(np.median(since[reports])) if reports.any() else state.policy.assumed_checkpoint_age_s
+    typical = _median(since[reports]) if reports.any() else state.policy.assumed_checkpoint_age_s
     return np.asarray(np.where(reports, np.minimum(since, ran), np.minimum(ran, typical)))
+
+
+def _median(values: Floats) -> float:
+    """Return the median, as np.median does, at a fraction of its overhead."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    parted = np.partition(values, (low, high))
+    return float((parted[low] + parted[high]) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ class Preemptor:
         self._value = np.full(table.count, np.inf)
         self._value[ranking.row[ranking.running]] = ranking.value[ranking.running]
         self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
-        self._tier = table["tier"].copy()
+        self._tier = table["tier"]
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
         self._dearness = self._value
         self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
