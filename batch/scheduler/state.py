@@ -21,7 +21,7 @@ from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
-from batch.scheduler.shares import Shares
+from batch.scheduler.shares import NUM_KINDS, Shares
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class SchedulerState:
         self.claims: dict[int, Claim] = {}
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for: dict[int, list[int]] = {}
-        self._kinds: Ints = np.zeros(0, dtype=np.int64)
+        self._places: Bools = np.zeros((0, 0), dtype=np.bool_)
 
     @property
     def waiting_count(self) -> int:
@@ -111,11 +111,18 @@ class SchedulerState:
         return pools
 
     @property
-    def kinds(self) -> Ints:
-        """Return the kind of chip of each profile."""
-        if len(self._kinds) < len(self.roster.profiles):
-            self._kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
-        return self._kinds
+    def places(self) -> Bools:
+        """Say what may be in each domain, which is pool * kinds + kind: [domains, columns].
+
+        The columns are the domains, for what runs there, then the profiles, for what waits.
+        """
+        num, hosts = len(self.pools) * NUM_KINDS, self.hosts.T
+        if self._places.shape != (num, num + hosts.shape[1]):
+            kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
+            stacked = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1)
+            of_profiles = stacked.reshape(num, hosts.shape[1])  # not -1: before the first pool nothing can be inferred
+            self._places = np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
+        return self._places
 
     @staticmethod
     def _could_host(pool: PoolNodes, profile: Profile) -> bool:
@@ -145,6 +152,7 @@ class SchedulerState:
 
     def _forget_hosts(self) -> None:
         self._hosts = np.zeros((0, 0), dtype=np.bool_)
+        self._places = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for.clear()
 
     def _job_submitted(self, event: events.JobSubmitted) -> None:

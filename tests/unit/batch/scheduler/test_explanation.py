@@ -101,6 +101,16 @@ def test_members_of_a_sweep_know_their_place_without_a_record() -> None:
     assert len(queue.state.roster.jobs) == 1
 
 
+def test_jobs_of_its_own_kind_are_named_among_those_ahead() -> None:
+    queue = fleet(nodes=1)
+    queue.submit(gpus=8)
+    queue.act()
+    urgent = queue.submit(gpus=8, tier=Tier.INTERACTIVE)
+    first, second, third = (queue.submit(gpus=8) for _ in range(3))
+    assert why(queue.state, first, queue.now_s).ahead == (urgent,)
+    assert why(queue.state, third, queue.now_s).ahead == (urgent, first, second)
+
+
 def test_making_room_is_said() -> None:
     queue = fleet(nodes=1)
     queue.submit(gpus=8, tier=Tier.FLEX)
