@@ -73,6 +73,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # nothing here depends on where a request says that it comes from
                 # A stream of events would otherwise keep us from ending.
                 timeout_graceful_shutdown=_SHUTDOWN_S,
                 timeout_keep_alive=_KEEP_ALIVE_S,

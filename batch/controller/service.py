@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from batch.controller.agent_desk import AgentDesk, record_each
+from batch.controller.answers import Answers
 from batch.controller.board import Board
 from batch.controller.code_store import CodeStore
 from batch.controller.rate_limits import RateLimits
@@ -80,6 +81,7 @@ class Service:
         What ran goes on: agents say what they have in their next sync.
         """
         self._event_loop = asyncio.get_running_loop()
+        self.answers = Answers()
         await asyncio.to_thread(self._rebuild)
         self.scheduling.start()
         self._tasks = [asyncio.create_task(self._watch_silence())]
