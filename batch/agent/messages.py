@@ -98,7 +98,11 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRequest:
-    """What an agent has. `agent` is drawn once for its folder and outlives its process."""
+    """What an agent has. `agent` is drawn once for its folder and outlives its process.
+
+    `queue` is whose jobs these are, as `SyncAnswer.queue` has said; empty before any has. A controller of another queue
+    refuses the request: it would take these attempts for those of its own jobs.
+    """
 
     agent: str
     sequence: int
@@ -106,6 +110,7 @@ class SyncRequest:
     nodes: tuple[Node, ...]
     attempts: tuple[AttemptStatus, ...] = ()
     log_chunks: tuple[LogChunk, ...] = ()
+    queue: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the call."""

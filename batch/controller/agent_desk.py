@@ -57,7 +57,16 @@ class AgentDesk:
         self.revision = 0
 
     async def sync(self, pool: str, request: SyncRequest) -> SyncAnswer:
-        """Take in a request of the agent of `pool`, and answer it when there is something to say."""
+        """Take in a request of the agent of `pool`, and answer it when there is something to say.
+
+        Raises ConflictError for the jobs of another queue: the same uid, attempt and fence mean another job here.
+        """
+        if request.queue not in {"", self._identity}:
+            raise ConflictError(
+                f"agent {request.agent} of pool {pool!r} has the jobs of another queue: the database of this controller "
+                "was replaced, or the agent is another controller's. Its jobs go on. Bring the database back, or start "
+                "an agent with another --folder for this queue"
+            )
         agent = self._agents.setdefault(pool, _Agent())
         deadline_s = time.monotonic() + min(request.wait_s, MAX_WAIT_S)
         self._take_chunks(agent, request)

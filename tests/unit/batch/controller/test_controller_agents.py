@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from fixtures_controller import FakeAgent, Served, serving, wait_until
+from fixtures_controller import AGENT, FakeAgent, Served, serving, wait_until
 
-from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer
+from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer, SyncRequest
 from batch.controller import agent_desk
 from batch.model import Cause
 
@@ -209,3 +209,31 @@ def test_nodes_that_change_are_noted(served: Served) -> None:
     bigger.sync()
     [pool] = served.json("GET", "/v1/pools")["pools"]
     assert [node["name"] for node in pool["nodes"]] == ["local-0", "local-1", "local-2"]
+
+
+def test_an_agent_of_another_queue_is_refused_and_its_jobs_are_not_taken_for_ours(
+    tmp_path: Path, served: Served
+) -> None:
+    agent = FakeAgent(served)
+    served.submit({"name": "ours"})
+    grant = agent.take()[0]
+    with serving(tmp_path / "other") as other:
+        theirs = FakeAgent(other)
+        other.submit({"name": "theirs"})
+        same = theirs.take()[0]
+        assert (same.uid, same.attempt, same.fence) == (grant.uid, grant.attempt, grant.fence)
+        queue = theirs.sync().queue
+        theirs.ends(same)
+        # The agent of the other queue comes to us, as when a database was replaced behind the same address.
+        request = SyncRequest(
+            agent="agent-local",
+            sequence=10**6,
+            wait_s=0.0,
+            nodes=theirs.nodes,
+            attempts=tuple(theirs.attempts.values()),
+            queue=queue,
+        )
+        answer = served.call("POST", "/v1/pools/local/sync", request.to_json(), token=AGENT)
+    assert (answer.status_code, "another queue" in answer.text) == (409, True)
+    assert served.state(grant.id) == "launching"
+    assert not agent.sync().stop
