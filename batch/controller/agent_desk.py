@@ -63,9 +63,9 @@ class AgentDesk:
         """
         if request.queue not in {"", self._identity}:
             raise ConflictError(
-                f"agent {request.agent} of pool {pool!r} has the jobs of another queue: the database of this controller "
-                "was replaced, or the agent is another controller's. Its jobs go on. Bring the database back, or start "
-                "an agent with another --folder for this queue"
+                f"agent {request.agent} of pool {pool!r} has the jobs of another queue: the database of this "
+                "controller was replaced, or the agent is another controller's. Its jobs go on. Bring the database "
+                "back, or start an agent with another --folder for this queue"
             )
         agent = self._agents.setdefault(pool, _Agent())
         deadline_s = time.monotonic() + min(request.wait_s, MAX_WAIT_S)

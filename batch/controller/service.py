@@ -136,7 +136,7 @@ class Service:
 
     def _rebuild(self) -> None:
         began_s = time.monotonic()
-        state = SchedulerState(self._policy)
+        state = SchedulerState(self._policy, self._recall)
         self.board = Board(self.queue)
         self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.clock)
         self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.clock)
@@ -155,6 +155,10 @@ class Service:
             gc.enable()
         self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
+
+    def _recall(self, uid: int) -> tuple[JobSpec, float]:
+        job = self.queue.job(uid)
+        return job.spec, job.submitted_s
 
     def _hear(self, committed: "list[tuple[int, Event]]") -> None:
         for _, event in committed:
