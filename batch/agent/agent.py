@@ -116,7 +116,7 @@ class Agent:
         for stop in answer.stop:
             self._attempts.stop(stop)
         for forget in answer.forget:
-            self._attempts.forget(forget.uid, forget.attempt)
+            self._attempts.forget(forget)
         for grant in answer.start:
             self._attempts.take(grant)
         return bool(answer.log_requests or answer.stop or answer.start)

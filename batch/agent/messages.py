@@ -133,10 +133,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """The end of this attempt is durable, or of no interest: the agent needs not tell it again."""
+    """The end of this attempt is durable, or of no interest: the agent needs not tell it again.
+
+    `is_over`: so is the job, and no attempt will follow unless a person asks for one: its folder may go once it is old.
+    """
 
     uid: int
     attempt: int
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

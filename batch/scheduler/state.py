@@ -29,7 +29,10 @@ Recall = Callable[[int], tuple[JobSpec, float]]
 
 @dataclass(slots=True)
 class Claim:
-    """Room that is being made for one job: the victims that have not left yet, and how long it is kept afterwards."""
+    """Room that is being made for one job: the victims that have not left yet, and how long it is kept afterwards.
+
+    A job that moves to other nodes claims room there, and is what has to leave first.
+    """
 
     victims: set[int] = field(default_factory=set)
     until_s: float = inf
@@ -258,6 +261,8 @@ class SchedulerState:
             self.claims.setdefault(event.beneficiary, Claim()).victims.add(job.uid)
             beneficiary = self.roster.find(event.beneficiary)
             self.shares.tokens[beneficiary.share] -= not always_preempts(beneficiary.tier, job.tier)
+            if event.moves:  # after the beneficiary's: the room for it comes first
+                self.claims.setdefault(job.uid, Claim({job.uid}))
 
     def _job_unknown(self, event: events.JobUnknown) -> None:
         self._set_unknown(event.uid, True)
