@@ -3,8 +3,9 @@
 A process of its own, so that it shares no interpreter with what it measures. Each client is an open connection, as a
 program has that submits with our API, and speaks HTTP/1.1: it submits one held job under a key, waits for its
 acknowledgement, and submits the next; an answer other than 201 ends the measurement. All clients live in one event
-loop, which costs some 45 microseconds a submission on a core of the same machine; `sbatch`, beside which this is
-measured, is a process for each job, as Slurm has nothing else. The token is in $OSTINATO_TOKEN. Prints one line of JSON: `per_second`, `p50_ms`, `p99_ms`.
+loop, which costs some 45 microseconds a submission on a core of the same machine; the `sbatch` beside which this is
+measured is a process for each job. The token is in $OSTINATO_TOKEN.
+Prints one line of JSON: `per_second`, `p50_ms`, `p99_ms`.
 """
 
 import asyncio
