@@ -17,7 +17,7 @@ from batch.agent.controller_link import Backoff, ControllerLink
 from batch.agent.held_leases import AgentFolder
 from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, SyncAnswer, SyncRequest
 from batch.agent.node_processes import NodeProcesses
-from batch.errors import BatchQueueError, ConflictError, ControllerUnreachable
+from batch.errors import BatchQueueError, ControllerUnreachable
 from batch.model import Node
 
 _LOG = logging.getLogger(__name__)
@@ -61,10 +61,13 @@ class Agent:
         self._known = _Known()
         self._chunks: dict[str, LogChunk] = {}
         self._links: list[ControllerLink] = []
-        self._fatal: BatchQueueError | None = None
 
     def run(self) -> None:
-        """Serve until `stop`; what runs is left running. Raises ConflictError when the folder is another queue's."""
+        """Serve until `stop`; what runs is left running.
+
+        A controller that turns out to be another queue's is not obeyed: what runs goes on, each try says why in the
+        log, and when the right one is back, all goes on.
+        """
         self._look(0.0)
         threads = [
             threading.Thread(target=self._talk, args=(waits,), name=f"agent-sync-{waits}", daemon=True)
@@ -81,8 +84,6 @@ class Agent:
         for thread in threads:
             thread.join(_LEAVE_TIMEOUT_S / len(threads))
         self._attempts.close()
-        if self._fatal is not None:
-            raise self._fatal
 
     def stop(self) -> None:
         """Leave soon."""
@@ -111,17 +112,11 @@ class Agent:
             self._chunks[request.key] = self._attempts.read_log(request)
         if answer.revision < self._revision:
             return bool(answer.log_requests)
-        try:
-            self._folder.belong_to(answer.queue)
-        except ConflictError as error:
-            self._fatal = error
-            self._stop.set()
-            return False
         self._revision = answer.revision
         for stop in answer.stop:
             self._attempts.stop(stop)
         for forget in answer.forget:
-            self._attempts.forget(forget.uid, forget.attempt)
+            self._attempts.forget(forget)
         for grant in answer.start:
             self._attempts.take(grant)
         return bool(answer.log_requests or answer.stop or answer.start)
@@ -156,8 +151,11 @@ class Agent:
                 nodes=known.nodes,
                 attempts=known.attempts,
                 log_chunks=chunks,
+                queue=self._folder.queue,
             )
         answer = link.sync(request)
+        with self._told:
+            self._folder.belong_to(answer.queue)
         self._delivered(chunks)
         self._answers.put(answer)
         self._wake.set()

@@ -98,7 +98,11 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRequest:
-    """What an agent has. `agent` is drawn once for its folder and outlives its process."""
+    """What an agent has. `agent` is drawn once for its folder and outlives its process.
+
+    `queue` is whose jobs these are, as `SyncAnswer.queue` has said; empty before any has. A controller of another queue
+    refuses the request: it would take these attempts for those of its own jobs.
+    """
 
     agent: str
     sequence: int
@@ -106,6 +110,7 @@ class SyncRequest:
     nodes: tuple[Node, ...]
     attempts: tuple[AttemptStatus, ...] = ()
     log_chunks: tuple[LogChunk, ...] = ()
+    queue: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the call."""
@@ -128,10 +133,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """The end of this attempt is durable, or of no interest: the agent needs not tell it again."""
+    """The end of this attempt is durable, or of no interest: the agent needs not tell it again.
+
+    `is_over`: so is the job, and no attempt will follow unless a person asks for one: its folder may go once it is old.
+    """
 
     uid: int
     attempt: int
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, LogRequest
 from batch.controller.board import Board
 from batch.controller.outcomes import lost
 from batch.controller.reconcile import Orders, news, orders
-from batch.errors import ConflictError, ControllerError
+from batch.errors import ConflictError, ControllerError, NotFoundError
 from batch.events import JobEvent, JobUnknown
 from batch.job_queue import Queue
 from batch.model import Pool
@@ -31,12 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Agent:
-    """What is known of the agent of one pool. `statuses` are those of its newest request."""
+    """What is known of the agent of one pool. `statuses` are those of its newest request, `over` the jobs of
+    those that have ended, as far as they are over themselves."""
 
     sequence: int = -1
     name: str = ""
     heard_s: float = field(default_factory=time.monotonic)
     statuses: tuple[AttemptStatus, ...] = ()
+    over: frozenset[int] = frozenset()
     answered: Orders = field(default_factory=Orders)
     lock: threading.Lock = field(default_factory=threading.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,7 +59,16 @@ class AgentDesk:
         self.revision = 0
 
     async def sync(self, pool: str, request: SyncRequest) -> SyncAnswer:
-        """Take in a request of the agent of `pool`, and answer it when there is something to say."""
+        """Take in a request of the agent of `pool`, and answer it when there is something to say.
+
+        Raises ConflictError for the jobs of another queue: the same uid, attempt and fence mean another job here.
+        """
+        if request.queue not in {"", self._identity}:
+            raise ConflictError(
+                f"agent {request.agent} of pool {pool!r} has the jobs of another queue: the database of this "
+                "controller was replaced, or the agent is another controller's. Its jobs go on. Bring the database "
+                "back, or start an agent with another --folder for this queue"
+            )
         agent = self._agents.setdefault(pool, _Agent())
         deadline_s = time.monotonic() + min(request.wait_s, MAX_WAIT_S)
         self._take_chunks(agent, request)
@@ -65,7 +76,7 @@ class AgentDesk:
         while True:
             agent.bell.clear()
             revision = self.revision
-            found = orders(self._board.placed(pool), agent.statuses)
+            found = orders(self._board.placed(pool), agent.statuses, agent.over)
             wanted = tuple(asked for asked, _ in agent.log_requests.values())
             left_s = deadline_s - time.monotonic()
             if wanted or found != agent.answered or left_s <= 0 or request.sequence < agent.sequence:
@@ -149,6 +160,14 @@ class AgentDesk:
             if found:
                 record_each(self._queue, found)
                 self._board.refresh({event.uid for event in found})
+            ended = {status.uid for status in request.attempts if status.ended is not None}
+            agent.over = frozenset(uid for uid in ended if self._is_over(uid))
+
+    def _is_over(self, uid: int) -> bool:
+        try:
+            return self._queue.job(uid).state.is_terminal
+        except NotFoundError:
+            return False
 
     def _set_nodes(self, pool: str, request: SyncRequest) -> None:
         known = self._queue.pools().get(pool)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from batch import events
-from batch.model import Cause
+from batch.model import Cause, JobSpec
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
@@ -23,10 +23,16 @@ from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
 from batch.scheduler.shares import NUM_KINDS, Shares
 
+Recall = Callable[[int], tuple[JobSpec, float]]
+"""From the uid of a job to its specification, with what was changed since, and when it was submitted."""
+
 
 @dataclass(slots=True)
 class Claim:
-    """Room that is being made for one job: the victims that have not left yet, and how long it is kept afterwards."""
+    """Room that is being made for one job: the victims that have not left yet, and how long it is kept afterwards.
+
+    A job that moves to other nodes claims room there, and is what has to leave first.
+    """
 
     victims: set[int] = field(default_factory=set)
     until_s: float = inf
@@ -38,8 +44,10 @@ class SchedulerState:
     `clock_s` is the latest time seen; it never goes back, whatever the events' clock does.
     """
 
-    def __init__(self, policy: PolicyConfig | None = None) -> None:
+    def __init__(self, policy: PolicyConfig | None = None, recall: Recall | None = None) -> None:
+        """`recall` is asked for a job that is over when it is to run again: it has left the memory then."""
         self.policy = policy or PolicyConfig()
+        self._recall = recall
         self.clock_s = 0.0
         self.shares = Shares(self.policy)
         self.learner = Learner(self.policy.prior_weight)
@@ -256,11 +264,13 @@ class SchedulerState:
             return
         job.placement.stopping = True
         self.running.table.put(job.placement.row, "stopping", True)
-        if event.beneficiary is not None:
+        if event.beneficiary is not None and self.roster.knows(event.beneficiary):
             job.preempted_by.add(event.beneficiary)
             self.claims.setdefault(event.beneficiary, Claim()).victims.add(job.uid)
             beneficiary = self.roster.find(event.beneficiary)
             self.shares.tokens[beneficiary.share] -= not always_preempts(beneficiary.tier, job.tier)
+            if event.moves:  # after the beneficiary's: the room for it comes first
+                self.claims.setdefault(job.uid, Claim({job.uid}))
 
     def _job_unknown(self, event: events.JobUnknown) -> None:
         self._set_unknown(event.uid, True)
@@ -309,14 +319,18 @@ class SchedulerState:
         sweep = job.sweep
         last = sweep is not None and sweep.count_end(outcome, 1)
         self.roster.end(job.uid, outcome == "succeeded", self.clock_s)
+        self.roster.forget(job)
         if sweep is not None and last:
             self.roster.end(sweep.uid, sweep.succeeded == sweep.ended, self.clock_s)
 
     def _job_requeued(self, event: events.JobRequeued) -> None:
+        if self._recall is not None and not self.roster.knows(event.uid):
+            self.roster.recall(event.uid, *self._recall(event.uid))
         job = self.roster.touch(event.uid)
         if job.sweep is not None and job.outcome is not None:
             job.sweep.count_end(job.outcome, -1)
         job.outcome, job.stop_s, job.eligible_s, job.attained_s, job.counted_bin = None, self.clock_s, 0.0, 0.0, -1
+        job.held = False
         self.roster.reopen(job.uid)
         self.roster.admit(job, self.clock_s)
 

@@ -40,7 +40,8 @@ def test_each_constraint_has_its_code() -> None:
     }
     assert {uid: code(queue, uid) for uid in expected} == expected
     queue.end(failed, "failed")
-    assert code(queue, failed) == "ended"
+    with pytest.raises(NotFoundError, match="whether it is over"):
+        code(queue, failed)
     assert code(queue, queue.submit(after=(Dependency(failed),))) == "dependency_failed"
     assert set(expected.values()) <= set(CODES)
 
