@@ -58,8 +58,11 @@ class Committer:
                 answers = [ledger.run(request.plan) for request in wanted]
                 ledger.finish()
         except StoreError as error:
-            for request in wanted:
-                request.future.set_exception(error)
+            _refuse(wanted, error)
+            return
+        except Exception as defect:  # noqa: BLE001 - rolled back: what cannot be written must not stop the queue
+            _log.exception("a commit failed in a way that nobody foresaw")
+            _refuse(wanted, StoreError(f"nothing of this commit was written ({type(defect).__name__}): ask again"))
             return
         ledger.remember()
         try:
@@ -89,6 +92,11 @@ class Committer:
         )
         self.commit([request])
         request.future.result(0)
+
+
+def _refuse(requests: "list[Request[Ledger]]", error: StoreError) -> None:
+    for request in requests:
+        request.future.set_exception(error)
 
 
 def _answer(future: "Future[Any]", result: Any, refusal: BaseException | None) -> None:

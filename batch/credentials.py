@@ -6,6 +6,7 @@ refused before anything is written, with an error that does not repeat it.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from batch.errors import BadRequestError
@@ -17,11 +18,18 @@ _WORDS = (
     "|authorization"
 )
 _CREDENTIAL = re.compile(rf"(?:^|[_.\-])(?:{_WORDS})(?:$|[_.\-])", re.IGNORECASE)
+_REMEMBERED = 64
+"""The longest names, in characters, that are looked at once only: jobs resemble one another."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def is_credential(name: str) -> bool:
     """Return whether a key or variable is named like a credential: HF_TOKEN and apiKey are, `tokenizer` is not."""
+    return _is_credential(name) if len(name) <= _REMEMBERED else _is_credential.__wrapped__(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_credential(name: str) -> bool:
     return _CREDENTIAL.search(_HUMP.sub("_", name)) is not None
 
 

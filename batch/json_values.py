@@ -7,6 +7,7 @@ read. The functions for a type are put together once, when it is first met: jobs
 
 import base64
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ T = TypeVar("T")
 _Write = Callable[[Any], Any]
 _Read = Callable[[Any, str], Any]
 _ABSENT = object()
+_MAX_FLOAT = int(sys.float_info.max)
 
 
 def to_json(value: Any) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _scalar_reader(kind: type[Any]) -> _Read:
     def read(value: Any, where: str) -> Any:
         if type(value) is kind:
             return value
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) <= _MAX_FLOAT:
             return float(value)
         raise BadRequestError(f"{where} = {_short(value)}: must be of type {kind.__name__}")
 

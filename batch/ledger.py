@@ -12,10 +12,10 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from batch import rows
-from batch.bulk_insert import bulk_insert
+from batch.database import ERRORS
+from batch.driver_statements import bulk_insert, execute, rows_with
 from batch.errors import BatchQueueError, LimitError, NotFoundError, StoreInUseError
 from batch.events import Event
 from batch.ids import MAX_UID
@@ -83,11 +83,9 @@ class Ledger:
     def fetch(self, reads: Collection[int | str]) -> None:
         """Read jobs (by uid) and submissions (by idempotency key) that the requests are going to ask for."""
         self._fetch_jobs(item for item in reads if isinstance(item, int))
-        keys = {item for item in reads if isinstance(item, str)}
-        if keys:
-            found = self.connection.execute(select(SUBMISSIONS).where(SUBMISSIONS.c.key.in_(keys)))
-            for row in found.mappings():
-                self._submissions[row["key"], row["team"]] = (row["digest"], row["first_uid"], row["count"])
+        keys = list({item for item in reads if isinstance(item, str)})
+        for key, team, digest, first_uid, count in rows_with(self.connection, SUBMISSIONS.c.key, keys):
+            self._submissions[key, team] = (digest, first_uid, count)
 
     def run(self, plan: Callable[["Ledger"], T]) -> tuple[T | None, BaseException | None]:
         """Carry out one request; returns its result, or the error after which nothing is left of it.
@@ -99,7 +97,7 @@ class Ledger:
         self._changed = False
         try:
             return plan(self), None
-        except DBAPIError:
+        except ERRORS:
             raise
         except BatchQueueError as error:
             self._restore()
@@ -138,7 +136,7 @@ class Ledger:
             found = [to_row(seq, event) for seq, event in self.events]
             bulk_insert(self.connection, EVENTS, JournalRow._fields, found)
         counters = {"of_epoch": self.memory.epoch, "next": self._next_uid, "time_s": self._time_s}
-        if not self.connection.execute(_UPDATE_META, counters).rowcount:
+        if not execute(self.connection, _UPDATE_META, counters).rowcount:
             raise StoreInUseError("another controller has taken the database over: this one must end")
 
     def remember(self) -> None:

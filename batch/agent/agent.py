@@ -17,7 +17,7 @@ from batch.agent.controller_link import Backoff, ControllerLink
 from batch.agent.held_leases import AgentFolder
 from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, SyncAnswer, SyncRequest
 from batch.agent.node_processes import NodeProcesses
-from batch.errors import BatchQueueError, ConflictError, ControllerUnreachable, PoolTakenError
+from batch.errors import BatchQueueError, ControllerUnreachable, PoolTakenError
 from batch.model import Node
 
 _LOG = logging.getLogger(__name__)
@@ -67,12 +67,12 @@ class Agent:
         self._known = _Known()
         self._chunks: dict[str, LogChunk] = {}
         self._links: list[ControllerLink] = []
-        self._fatal: BatchQueueError | None = None
 
     def run(self) -> None:
         """Serve until `stop`; what runs is left running.
 
-        Raises ConflictError when the folder is another queue's, PoolTakenError when another agent has the pool.
+        A controller that turns out to be another queue's is not obeyed: what runs goes on, each try says why in the
+        log, and when the right one is back, all goes on. Raises PoolTakenError when another agent has the pool.
         """
         self._look(0.0)
         threads = [
@@ -90,8 +90,6 @@ class Agent:
         for thread in threads:
             thread.join(_LEAVE_TIMEOUT_S / len(threads))
         self._attempts.close()
-        if self._fatal is not None:
-            raise self._fatal
 
     def stop(self) -> None:
         """Leave soon."""
@@ -122,22 +120,13 @@ class Agent:
             self._chunks[request.key] = self._attempts.read_log(request)
         if answer.revision < self._revision:
             return bool(answer.log_requests)
-        try:
-            self._folder.belong_to(answer.queue)
-        except ConflictError as error:
-            self._fatal = error
-            self._stop.set()
-            return False
-        except OSError as error:
-            _LOG.warning("%s", self._attempts.trouble.note(error))
-            return False  # it is answered again
         self._revision = answer.revision
         for stop in answer.stop:
             self._attempts.stop(stop)
         for limit in answer.limit:
             self._attempts.limit(limit)
         for forget in answer.forget:
-            self._attempts.forget(forget.uid, forget.attempt)
+            self._attempts.forget(forget)
         for grant in answer.start:
             self._attempts.take(grant)
         return bool(answer.log_requests or answer.stop or answer.limit or answer.start)
@@ -158,7 +147,7 @@ class Agent:
             except PoolTakenError as error:
                 self._fatal = error
                 self.stop()
-            except BatchQueueError as error:
+            except (BatchQueueError, OSError) as error:  # OSError: of the own folder, when its disk is full
                 _LOG.log(_level(error), "%s", error)
                 self._stop.wait(backoff.next_s())
                 self._news.set()
@@ -175,11 +164,14 @@ class Agent:
                 nodes=known.nodes,
                 attempts=known.attempts,
                 log_chunks=chunks,
+                queue=self._folder.queue,
                 take_over=self._take_over,
                 trouble=known.trouble,
             )
         answer = link.sync(request)
         self._take_over = False
+        with self._told:
+            self._folder.belong_to(answer.queue)
         self._delivered(chunks)
         self._answers.put(answer)
         self._wake.set()
@@ -189,5 +181,5 @@ class Agent:
             self._chunks.pop(chunk.key, None)
 
 
-def _level(error: BatchQueueError) -> int:
+def _level(error: Exception) -> int:
     return logging.INFO if isinstance(error, ControllerUnreachable) else logging.WARNING

@@ -17,8 +17,9 @@ from batch.agent.disk_trouble import DiskTrouble
 from batch.agent.held_leases import AgentFolder, HeldLease
 from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore, read_chunk
-from batch.agent.messages import AttemptStatus, Grant, Limit, LogChunk, LogRequest, Stop
+from batch.agent.messages import AttemptStatus, Forget, Grant, Limit, LogChunk, LogRequest, Stop
 from batch.agent.node_processes import NodeProcesses
+from batch.agent.retention import JobFolders, Retention
 from batch.errors import BatchQueueError, ConflictError, LaunchError
 from batch.launcher import Ended, Launcher, Lease, Progress
 from batch.model import Cause, Node
@@ -27,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 _FASTEST_LOOK_S = 0.01
 _SLOWEST_LOOK_S = 1.0
 _FEWEST_STARTS = 2
+_SWEEP_EVERY_S = 3600.0
+_RETENTION = Retention()
 _LOOK_PER_AGE = 0.05
 """An attempt is looked at more rarely the longer it runs: noticing its end costs 5 % of its duration at most."""
 
@@ -68,6 +71,7 @@ class _Attempt:
     is_forgotten: bool = False
     owes_stop: bool = False
     """The launcher has not been able to tell it yet that it should stop."""
+    is_over: bool = False
 
     @property
     def waits(self) -> bool:
@@ -98,6 +102,7 @@ class Attempts:
         processes: NodeProcesses,
         code: JobCode,
         logs: LogStore,
+        retention: Retention = _RETENTION,
     ) -> None:
         self._folder = folder
         self._launchers = launchers
@@ -107,6 +112,8 @@ class Attempts:
         self.trouble = DiskTrouble(folder.path)
         self._background = ThreadPoolExecutor(2, thread_name_prefix="agent-files")
         self._attempts: dict[tuple[int, int], _Attempt] = {}
+        self._folders = JobFolders(folder.path, retention)
+        self._next_sweep_s = 0.0
         for held in folder.read():
             if held.is_started and held.grant.kind not in launchers:
                 raise ConflictError(
@@ -125,6 +132,7 @@ class Attempts:
         if key not in self._attempts:
             attempt = self._attempts[key] = self._adopt(HeldLease(grant=grant))
             try:
+                self._folders.unmark(grant.uid)
                 self._folder.keep(attempt.held)
             except OSError as error:
                 self._refuse(attempt, self.trouble.note(error), Cause.INFRASTRUCTURE)
@@ -156,15 +164,16 @@ class Attempts:
         except OSError as error:
             _LOG.warning("%s: its time limit cannot be changed yet: %s", attempt.lease.id, self.trouble.note(error))
 
-    def forget(self, uid: int, attempt: int) -> None:
+    def forget(self, order: Forget) -> None:
         """The end of an attempt is known: it is gone once its logs are in the store."""
-        found = self._attempts.get((uid, attempt))
+        found = self._attempts.get((order.uid, order.attempt))
         if found is not None and found.ended is not None:
-            found.is_forgotten = True
+            found.is_forgotten, found.is_over = True, order.is_over
 
     def look(self) -> bool:
         """Start what can start and look at what is due; return whether the controller should hear of it at once."""
         news = False
+        self._sweep_when_due()
         room = self._room()
         for attempt in list(self._attempts.values()):
             try:
@@ -220,6 +229,11 @@ class Attempts:
             if held.stop is not None:
                 self._stop_with_launcher(attempt)
         return attempt
+
+    def _sweep_when_due(self) -> None:
+        if time.monotonic() >= self._next_sweep_s:
+            self._next_sweep_s = time.monotonic() + _SWEEP_EVERY_S
+            self._background.submit(self._folders.sweep, {uid for uid, _ in self._attempts})
 
     def _room(self) -> _Room:
         lives = [each for each in self._attempts.values() if each.held.is_started and each.ended is None]
@@ -339,8 +353,11 @@ class Attempts:
         error = None if attempt.archive is None else attempt.archive.exception()
         if error is not None:
             _LOG.warning("%s: its logs stay in %s: %s", attempt.lease.id, attempt.lease.folder, error)
+        uid = attempt.lease.uid
+        if attempt.is_over and sum(key[0] == uid for key in self._attempts) == 1:
+            self._folders.mark(uid)
         self._folder.forget(attempt.held.grant)
-        del self._attempts[attempt.lease.uid, attempt.lease.attempt]
+        del self._attempts[uid, attempt.lease.attempt]
 
     def _stop_with_launcher(self, attempt: _Attempt) -> None:
         attempt.next_look_s = 0.0

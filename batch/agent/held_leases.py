@@ -61,12 +61,18 @@ class AgentFolder:
         """Return where this process begins to count its requests: above all that processes before it sent."""
         return self._starts << 32
 
+    @property
+    def queue(self) -> str:
+        """Return whose jobs these are; empty before any controller has said so."""
+        return self._queue
+
     def belong_to(self, queue: str) -> None:
         """Note whose jobs these are. Raises ConflictError when they are another queue's: their ids mean other jobs."""
         if queue and self._queue and queue != self._queue:
             raise ConflictError(
-                f"{self.path} has the jobs of another queue (its controller's database was replaced, or this is "
-                "another controller); choose another --folder for this one"
+                f"{self.path} has the jobs of another queue: the database of the controller was replaced, or this is "
+                "another controller. They go on, and nothing it says is done. Bring the database back, or start an "
+                "agent with another --folder for this one"
             )
         if queue and not self._queue:
             self._queue = queue

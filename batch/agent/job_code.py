@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from batch.agent.retention import used
 from batch.code_bundle import is_address, unpack
 from batch.errors import BadRequestError
 
@@ -46,6 +47,7 @@ class JobCode:
             if not path.exists():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 unpack(address, self._fetch(address), path)
+            used(path)
         return path
 
 

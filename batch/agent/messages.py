@@ -103,6 +103,9 @@ class SyncRequest:
 
     A pool has one agent. Another is refused (PoolTakenError) until that one has been silent for half a minute, or asks
     with `take_over` to have its place.
+
+    `queue` is whose jobs these are, as `SyncAnswer.queue` has said; empty before any has. A controller of another queue
+    refuses the request: it would take these attempts for those of its own jobs.
     """
 
     agent: str
@@ -114,6 +117,7 @@ class SyncRequest:
     take_over: bool = False
     trouble: str = ""
     """What is wrong where the agent is, in words: its disk is full."""
+    queue: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of the call."""
@@ -145,10 +149,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """The end of this attempt is durable, or of no interest: the agent needs not tell it again."""
+    """The end of this attempt is durable, or of no interest: the agent needs not tell it again.
+
+    `is_over`: so is the job, and no attempt will follow unless a person asks for one: its folder may go once it is old.
+    """
 
     uid: int
     attempt: int
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, LogRequest
 from batch.controller.board import Board
 from batch.controller.outcomes import lost
 from batch.controller.reconcile import Orders, news, orders
-from batch.errors import ConflictError, ControllerError, PoolTakenError
+from batch.errors import ConflictError, ControllerError, NotFoundError, PoolTakenError
 from batch.events import JobEvent, JobUnknown
 from batch.job_queue import Queue
 from batch.model import Pool
@@ -31,13 +31,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Agent:
-    """What is known of the agent of one pool. `statuses` are those of its newest request."""
+    """What is known of the agent of one pool. `statuses` are those of its newest request, `over` the jobs of
+    those that have ended, as far as they are over themselves."""
 
     heard_s: float
     sequence: int = -1
     name: str = ""
     statuses: tuple[AttemptStatus, ...] = ()
     trouble: str = ""
+    over: frozenset[int] = frozenset()
     answered: Orders = field(default_factory=Orders)
     lock: threading.Lock = field(default_factory=threading.Lock)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,8 +62,15 @@ class AgentDesk:
     async def sync(self, pool: str, request: SyncRequest) -> SyncAnswer:
         """Take in a request of the agent of `pool`, and answer it when there is something to say.
 
+        Raises ConflictError for the jobs of another queue: the same uid, attempt and fence mean another job here.
         Raises PoolTakenError for another agent than the one that has the pool.
         """
+        if request.queue not in {"", self._identity}:
+            raise ConflictError(
+                f"agent {request.agent} of pool {pool!r} has the jobs of another queue: the database of this "
+                "controller was replaced, or the agent is another controller's. Its jobs go on. Bring the database "
+                "back, or start an agent with another --folder for this queue"
+            )
         agent = self._agents.setdefault(pool, _Agent(self._started_s))
         deadline_s = time.monotonic() + min(request.wait_s, MAX_WAIT_S)
         if not await asyncio.to_thread(self._take_in, pool, agent, request):
@@ -70,7 +79,7 @@ class AgentDesk:
         while True:
             agent.bell.clear()
             revision = self.revision
-            found = orders(self._board.placed(pool), agent.statuses)
+            found = orders(self._board.placed(pool), agent.statuses, agent.over)
             wanted = tuple(asked for asked, _ in agent.log_requests.values())
             left_s = deadline_s - time.monotonic()
             if wanted or found != agent.answered or left_s <= 0 or request.sequence < agent.sequence:
@@ -167,7 +176,15 @@ class AgentDesk:
             if found:
                 record_each(self._queue, found)
                 self._board.refresh({event.uid for event in found})
+            ended = {status.uid for status in request.attempts if status.ended is not None}
+            agent.over = frozenset(uid for uid in ended if self._is_over(uid))
             return True
+
+    def _is_over(self, uid: int) -> bool:
+        try:
+            return self._queue.job(uid).state.is_terminal
+        except NotFoundError:
+            return False
 
     def _may_speak(self, agent: _Agent, known: Pool, request: SyncRequest) -> bool:
         """Return whether the request is from the agent that has the pool, or from one that may have its place now."""

@@ -28,7 +28,7 @@ Resolve = Callable[[str], int]
 def parse_body(body: bytes) -> Any:
     """Return the JSON of a request. Raises BadRequestError."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the body is no JSON ({error}): send a JSON value in UTF-8") from error
 
@@ -109,3 +109,6 @@ def _check_payload(spec: JobSpec, where: str) -> None:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -55,8 +55,13 @@ def news(
             yield lost(job, spent(job.uid), now_s, f"the agent of pool {job.pool!r} does not have it")
 
 
-def orders(placed: Mapping[int, Job], reported: Collection[AttemptStatus]) -> Orders:
-    """Return what the agent should do, once the events of `news` are durable and `placed` is as they say."""
+def orders(
+    placed: Mapping[int, Job], reported: Collection[AttemptStatus], over: Collection[int] = frozenset()
+) -> Orders:
+    """Return what the agent should do, once the events of `news` are durable and `placed` is as they say.
+
+    `over` are the jobs of attempts that have ended which are so themselves.
+    """
     stop, limit, forget, seen = [], [], [], set()
     for status in reported:
         job = _of(placed, status)
@@ -65,7 +70,7 @@ def orders(placed: Mapping[int, Job], reported: Collection[AttemptStatus]) -> Or
         if status.ended is not None:
             # Recorded, or of no interest: its fence is too old to count.
             if job is None:
-                forget.append(Forget(uid=status.uid, attempt=status.attempt))
+                forget.append(Forget(uid=status.uid, attempt=status.attempt, is_over=status.uid in over))
         elif job is None:
             stop.append(Stop(uid=status.uid, attempt=status.attempt, now=True))
         elif job.then:

@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -83,11 +84,12 @@ def get_why(job: str, service: ServiceOf, _: Reader) -> JSONResponse:
     found = service.queue.job(service.queue.resolve(job))
     answer: dict[str, Any] = {"id": found.id, "uid": found.uid, "state": found.state.text}
     if not found.state.is_placed and not found.state.is_terminal:
-        said = service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s))
-        answer["why"] = {**asdict(said), "ahead": [service.queue.job(uid).id for uid in said.ahead]}
-    else:
-        answer["job"] = job_row(found)
-    return JSONResponse(answer)
+        with suppress(NotFoundError):  # it has ended meanwhile
+            said = service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s))
+            ahead = [service.queue.job(uid).id for uid in said.ahead]
+            return JSONResponse({**answer, "why": {**asdict(said), "ahead": ahead}})
+        found = service.queue.job(found.uid)
+    return JSONResponse({**answer, "state": found.state.text, "job": job_row(found)})
 
 
 @router.get("/jobs/{job}/events")

@@ -27,6 +27,8 @@ LOCAL_OPERATOR = "local"
 LOCAL_AGENT = "local-agent"
 _SHUTDOWN_S = 3
 _KEEP_ALIVE_S = 75
+_SWITCH_INTERVAL_S = 0.001
+"""How long the writer, back from the disk, waits at most for the interpreter while the event loop is busy."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # nothing here depends on where a request says that it comes from
                 # A stream of events would otherwise keep us from ending.
                 timeout_graceful_shutdown=_SHUTDOWN_S,
                 timeout_keep_alive=_KEEP_ALIVE_S,
@@ -150,6 +153,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder = StateFolder(given.home.absolute()) if given.home else StateFolder.of_user()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # uvicorn ends its own work at a signal and then raises it again, which must not keep the queue from closing.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -49,6 +49,12 @@ def agent(  # noqa: PLR0913 - the options of one command line
     log_store: Annotated[
         Path | None, typer.Option("--log-store", help="folder for the logs of what is over [FOLDER/logs]")
     ] = None,
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0.0, help="how long the folder of a job that is over stays at least")
+    ] = 14.0,
+    keep_newest: Annotated[
+        int, typer.Option("--keep-newest", min=0, help="how many folders of jobs that are over always stay")
+    ] = 100,
 ) -> int:
     """Take the leases of a pool from the controller, and run them, until SIGTERM or Ctrl-C.
 
@@ -61,6 +67,7 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.agent.held_leases import AgentFolder
     from batch.agent.job_code import JobCode
     from batch.agent.logs import LogStore
+    from batch.agent.retention import DAY_S, Retention
     from batch.launcher import Launcher
     from batch.state_folder import StateFolder
     from scripts.train_jobs import TrainLauncher
@@ -75,7 +82,8 @@ def agent(  # noqa: PLR0913 - the options of one command line
     with _processes(ray, node) as processes:
         commands = CommandLauncher(processes)
         launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
-        attempts = Attempts(home, launchers, processes, code, logs)
+        retention = Retention(keep_days * DAY_S, keep_newest)
+        attempts = Attempts(home, launchers, processes, code, logs, retention)
         serving = Agent(
             home, attempts, processes, lambda: ControllerLink(url, pool, token), take_over=take_over
         )

@@ -10,7 +10,7 @@ from batch.agent.attempts import Attempts
 from batch.agent.held_leases import AgentFolder
 from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore
-from batch.agent.messages import AttemptStatus, Limit, LogRequest, Stop
+from batch.agent.messages import AttemptStatus, Forget, Limit, LogRequest, Stop
 from batch.agent.node_processes import LocalProcesses
 from batch.errors import ConflictError, LaunchError, NotFoundError
 from batch.launcher import Ended, Lease, Progress
@@ -164,7 +164,7 @@ def test_what_has_ended_is_told_until_it_is_forgotten_and_its_log_outlives_it(
     attempts = restart()
     attempts.take(grant(1))
     attempts.look()
-    attempts.forget(1, 1)
+    attempts.forget(Forget(uid=1, attempt=1))
     assert len(attempts.statuses()) == 1  # it runs: nobody can have recorded its end
     launcher.ends[1, 1] = Ended(state="succeeded", exit_code=0)
     look_until(attempts, lambda: status(attempts, 1).ended is not None)
@@ -172,12 +172,29 @@ def test_what_has_ended_is_told_until_it_is_forgotten_and_its_log_outlives_it(
     attempts.take(grant(1))  # the lease once more, late: nothing is run twice
     attempts.look()
     assert len(launcher.starts) == 1
-    attempts.forget(1, 1)
+    attempts.forget(Forget(uid=1, attempt=1))
     look_until(attempts, lambda: not list((tmp_path / "agent/leases").glob("[0-9]*.json")))
     assert attempts.statuses() == ()
     (tmp_path / "1.log").unlink()
     chunk = attempts.read_log(LogRequest(key="k", uid=1, attempt=1, rank=0, offset=1))
     assert (chunk.data, chunk.is_over) == (b"aid\n", True)
+
+
+def test_the_folder_of_a_job_that_is_over_may_go_until_it_is_tried_again(
+    restart: Restart, launcher: ScriptedLauncher, tmp_path: Path
+) -> None:
+    attempts, mark = restart(), tmp_path / "agent/jobs/1/over.json"
+    mark.parent.mkdir(parents=True)
+    for number, is_over in ((1, False), (2, True)):
+        attempts.take(grant(1, attempt=number))
+        attempts.look()
+        launcher.ends[1, number] = Ended(state="interrupted")
+        look_until(attempts, lambda: status(attempts, 1).ended is not None)
+        attempts.forget(Forget(uid=1, attempt=number, is_over=is_over))
+        look_until(attempts, lambda: not list((tmp_path / "agent/leases").glob("[0-9]*.json")))
+        assert mark.exists() == is_over
+    attempts.take(grant(1, attempt=3))
+    assert not mark.exists()
 
 
 def test_what_cannot_start_has_failed_to_launch_once_all_of_it_is_over(

@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from fixtures_controller import FakeAgent, Served, serving, wait_until
+from fixtures_controller import AGENT, FakeAgent, Served, serving, wait_until
 
-from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer
+from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer, SyncRequest
 from batch.controller import agent_desk, outcomes
 from batch.model import Cause
 
@@ -246,3 +246,71 @@ def test_a_time_limit_is_changed_where_the_job_runs(served: Served) -> None:
     [order] = wait_until(lambda: agent.sync(wait_s=0.5).limit)
     assert (order.uid, order.attempt, order.time_limit_s) == (grant.uid, 1, 3.0)
     assert agent.sync().limit == ()
+
+
+def test_an_agent_of_another_queue_is_refused_and_its_jobs_are_not_taken_for_ours(
+    tmp_path: Path, served: Served
+) -> None:
+    agent = FakeAgent(served)
+    served.submit({"name": "ours"})
+    grant = agent.take()[0]
+    with serving(tmp_path / "other") as other:
+        theirs = FakeAgent(other)
+        other.submit({"name": "theirs"})
+        same = theirs.take()[0]
+        assert (same.uid, same.attempt, same.fence) == (grant.uid, grant.attempt, grant.fence)
+        queue = theirs.sync().queue
+        theirs.ends(same)
+        # The agent of the other queue comes to us, as when a database was replaced behind the same address.
+        request = SyncRequest(
+            agent="agent-local",
+            sequence=10**6,
+            wait_s=0.0,
+            nodes=theirs.nodes,
+            attempts=tuple(theirs.attempts.values()),
+            queue=queue,
+        )
+        answer = served.call("POST", "/v1/pools/local/sync", request.to_json(), token=AGENT)
+    assert (answer.status_code, "another queue" in answer.text) == (409, True)
+    assert served.state(grant.id) == "launching"
+    assert not agent.sync().stop
+
+
+def test_an_agent_is_told_whether_the_job_is_over_or_only_the_attempt(served: Served) -> None:
+    agent = FakeAgent(served)
+    job, held = served.submit({}, {})
+    first, second = agent.take(2)
+    agent.starts(first)
+    agent.starts(second)
+    agent.sync()
+    served.json("POST", f"/v1/jobs/{held}/hold")
+    agent.sync()
+    agent.ends(first)
+    agent.ends(second, state="interrupted")
+    told: set[tuple[int, bool]] = set()
+
+    def hears_of_both() -> bool:
+        told.update((gone.uid, gone.is_over) for gone in agent.sync().forget)
+        return len(told) == 2
+
+    wait_until(hears_of_both)
+    assert told == {(first.uid, True), (second.uid, False)}
+    assert (served.state(job), served.state(held)) == ("succeeded", "held")
+
+
+def test_a_time_limit_ends_nothing_that_nobody_can_see(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner beside the program ends it; a controller that hears nothing does not know when it began to."""
+    agent = FakeAgent(served)
+    [job] = served.submit({"time_limit_s": 0.01})
+    [grant] = agent.take()
+    agent.starts(grant)
+    agent.sync()
+    monkeypatch.setattr(agent_desk, "SILENT_AFTER_S", 0.0)
+    served.service._record_silences()
+    assert served.state(job) == "unknown"
+    served.service._record_silences()
+    assert served.state(job) == "unknown", "the limit has passed, and it is no outcome"
+    monkeypatch.setattr(agent_desk, "SILENT_AFTER_S", 30.0)
+    agent.ends(grant, state="failed", cause=Cause.TIME_LIMIT)
+    agent.sync()
+    assert (served.state(job), served.json("GET", f"/v1/jobs/{job}")["cause"]) == ("failed", "time_limit")

@@ -45,6 +45,14 @@ CANARY = "canary-7f3a9c55e1"
         ([{**COMMAND, "pool": "moon"}], 404, "there are: local"),
         ([{**COMMAND, "payload": {"command": ["x"], "environment": {"HF_TOKEN": CANARY}}}], 400, "--secret HF_TOKEN="),
         ([{**COMMAND, "payload": {"command": ["x", f"--api-key={CANARY}"]}}], 400, "api-key"),
+        ([{**COMMAND, "name": "\ud800"}], 400, "name or payload is not JSON"),
+        ([{**COMMAND, "recipe": "\ud800"}], 400, "surrogates"),
+        ([{"kind": "command", "payload": {"command": ["\ud800"]}}], 400, "surrogates"),
+        ([{**COMMAND, "after": [{"job": "\ud800"}]}], 404, "no job or sweep"),
+        ([{**COMMAND, "after": [{"uid": 10**30}]}], 400, "uids above 0"),
+        ([{**COMMAND, "shape": {"gpus": 10**30}}], 400, "fits nowhere"),
+        ([{**COMMAND, "time_limit_s": 10**400}], 400, "must be of type float"),
+        (json.dumps([COMMAND]).encode("utf-16"), 400, "no JSON"),
         ([{"kind": "train", "payload": {"document": {"checkpoint": {"secret_key": CANARY}}}}], 400, "secret_key"),
     ],
 )
@@ -54,6 +62,14 @@ def test_bad_submissions(shared: Served, body: Any, status: int, says: str) -> N
     assert (answer.status_code, says in answer.json()["error"]["message"]) == (status, True), answer.text
     assert CANARY not in answer.text
     assert shared.json("GET", "/v1/events") == before
+
+
+def test_what_no_scheduler_can_count_is_refused_also_before_any_pool_is_known(served: Served) -> None:
+    answer = served.call("POST", "/v1/jobs", [{**COMMAND, "shape": {"cpus": 10**18, "nodes": 9}}])
+    assert (answer.status_code, "must be from 0 to 1000000" in answer.text) == (400, True)
+    served.submit()
+    FakeAgent(served).take()
+    assert served.json("GET", "/v1/health")["status"] == "ok"
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fixtures_queue import command
 from batch.errors import StoreError
 from batch.events import Event
 from batch.job_queue import Queue
+from batch.model import Team
 from batch.writer import Request, Writer
 
 Group = list[Request[None]]
@@ -130,3 +132,11 @@ def test_many_threads_get_uids_of_their_own(queue: Queue) -> None:
         thread.join(30)
     assert len(found) == len(set(found)) == 640
     assert len(queue.jobs()) == 640
+
+
+def test_what_cannot_be_written_at_all_stops_nobody_else(tmp_path: Path) -> None:
+    with Queue.open(str(tmp_path / "queue.db")) as queue:
+        with pytest.raises(StoreError, match="nothing of this commit was written"):
+            queue.set_team(Team(name="half a pair: \ud800"))
+        assert queue.submit([command("after it")]) == [1]
+        assert sorted(queue.teams()) == ["default"]
