@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batch.credentials import masked_text
 from batch.events import JobEnded, JobEvent, JobStopped
 from batch.launcher import Ended
 from batch.model import Cause
@@ -86,7 +87,7 @@ def _again(
         cause=cause,
         then=then,
         eligible_s=now_s + wait_s,
-        message=ended.message,
+        message=masked_text(ended.message),
     )
 
 
@@ -98,6 +99,6 @@ def _over(job: Job, state: str, ended: Ended, now_s: float, cause: Cause | None 
         attempt=job.attempt,
         exit_code=ended.exit_code,
         cause=cause,
-        message=ended.message,
+        message=masked_text(ended.message),
         metrics=tuple(sorted(ended.metrics.items())),
     )

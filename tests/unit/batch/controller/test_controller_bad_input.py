@@ -12,6 +12,7 @@ from batch import errors
 from batch.client import Client
 from batch.error_replies import STATUS, error_body, error_from, status_of
 from batch.errors import BatchQueueError, ControllerUnreachable, ImpossibleShapeError, LimitError, NotAllowedError
+from batch.model import Cause
 from batch.state_folder import Address
 
 COMMAND: dict[str, Any] = {"kind": "command", "payload": {"command": ["true"]}}
@@ -112,18 +113,55 @@ def test_bad_requests(shared: Served, method: str, path: str, body: Any, says: s
     assert says in answer.text
 
 
+OPEN: list[dict[str, Any]] = [
+    {"command": ["x"], "environment": {"MY_TOKEN": CANARY}},
+    {"command": ["x"], "environment": {"WANDB_KEY": CANARY}},
+    {"command": ["x"], "environment": {"PGPASS": CANARY}},
+    {"command": ["x"], "environment": {"PGPASSWORD": CANARY}},
+    {"command": ["x"], "environment": {"DATABASE_URL": f"postgres://me:{CANARY}@db/x"}},
+    {"command": ["x"], "nested": [{"apiKey": CANARY}]},
+    {"command": ["x"], "nested": [["--token", CANARY]]},
+    {"command": [f"PASSWORD={CANARY}", "x"]},
+    {"command": ["x", f"--api-key={CANARY}"]},
+    {"command": ["x", "--api-key", CANARY]},
+    {"command": ["x", "-password", CANARY]},
+    {"command": ["x", f"s3://id:{CANARY}@host/bucket"]},
+    {"command": ["sh", "-c", f"export WANDB_KEY={CANARY}; x"]},
+    {"command": ["sh", "-c", f"x --verbose --api-key '{CANARY}' y"]},
+    {"command": ["curl", "-H", f"Authorization: Bearer {CANARY}"]},
+    {"command": ["x", f"hf_{CANARY.replace('-', '') * 3}"]},
+]
+
+
 def test_a_credential_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     monkeypatch.setenv("MY_TOKEN", CANARY)
-    payload = {"command": ["x"], "environment": {"MY_TOKEN": CANARY}, "nested": [{"apiKey": CANARY}]}
+    said = []
     with serving(tmp_path) as served:
-        for bad in (payload, {"command": ["x"], "nested": [{"apiKey": CANARY}]}, {"command": [f"PASSWORD={CANARY}"]}):
-            assert served.call("POST", "/v1/jobs", [{**COMMAND, "payload": bad}]).status_code == 400
+        for payload in OPEN:
+            said.append(served.call("POST", "/v1/jobs", [{**COMMAND, "payload": payload}]))
+        template = {**COMMAND, "payload": {"command": ["x"]}}
+        said.append(served.call("POST", "/v1/sweeps", {"template": template, "axes": [["api_key", [CANARY]]]}))
+        said.append(served.call("POST", "/v1/jobs", [{**COMMAND, "name": f"x --token {CANARY}"}]))
+        assert [answer.status_code for answer in said] == [400] * len(said)
         [job] = served.submit({"payload": {"command": ["x"], "secrets": {"MY_TOKEN": "env:MY_TOKEN"}}})
-        page = served.call("GET", f"/v1/jobs/{job}").text
-    assert "env:MY_TOKEN" in page
+        agent = FakeAgent(served)
+        [grant] = agent.take()
+        agent.ends(grant, "failed", cause=Cause.USER_CODE, message=f"cannot reach postgres://me:{CANARY}@db/x")
+        agent.sync()
+        said.append(served.call("GET", f"/v1/jobs/{job}"))
+        said.append(served.call("GET", "/v1/events"))
+    assert "env:MY_TOKEN" in said[-2].text
+    assert "cannot reach postgres://me:********@db/x" in said[-2].text
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert CANARY.encode() not in kept
-    assert CANARY not in page + caplog.text
+    assert CANARY not in "".join(answer.text for answer in said) + caplog.text
+
+
+def test_what_is_advised_instead_of_a_credential_works(shared: Served) -> None:
+    answer = shared.call("POST", "/v1/jobs", [{**COMMAND, "payload": {"command": ["x", f"--api-key={CANARY}"]}}])
+    assert "`--secret API_KEY=env:API_KEY`" in answer.json()["error"]["message"]
+    advised = {"command": ["sh", "-c", 'x --api-key "$API_KEY"'], "secrets": {"API_KEY": "env:API_KEY"}}
+    shared.submit({"payload": advised})
 
 
 @pytest.mark.parametrize("kind", STATUS, ids=lambda kind: kind.__name__)

@@ -12,6 +12,7 @@ from batch.launcher import Ended
 from batch.model import Cause, JobSpec
 from batch.records import Job
 from batch.states import JobState
+from configs.redact import redacted_command
 
 
 def job(then: str = "", state: JobState = JobState.RUNNING, **spec: object) -> Job:
@@ -105,11 +106,45 @@ def test_names_of_credentials(name: str) -> None:
     refuse_credentials({name: "env:X", "other": {name: "file:/x"}, "none": {name: None}, "empty": {name: ""}})
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "max_tokens", "key", "keyboard", "secretary", "monkey", "path"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokenizer", "max_tokens", "key", "keyboard", "secretary", "monkey", "path", "pad-token", "eos_token",
+        "token-file", "GOOGLE_CREDENTIALS_FILE", "sort_key", "SORT_KEY", "PWD", "COMPASS", "first_pass",
+    ],
+)  # fmt: skip
 def test_names_that_only_look_alike(name: str) -> None:
     refuse_credentials({name: "gpt2"})
-    refuse_credentials([f"--{name}=gpt2"])
+    refuse_credentials([f"--{name}=gpt2", f"--{name}", "gpt2", f"x --{name} gpt2; {name}=gpt2"])
 
 
 def test_numbers_are_no_credentials() -> None:
     refuse_credentials({"token": 3, "api_key": True})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host:8080/a@b", "s3://bucket/sk-learn-model", "hf_datasets_cache", "x --token $TOKEN",
+        'x --password="$PASSWORD"', "postgres://me:$PGPASS@db/x", "--token env:TOKEN", "git@github.com:a/b",
+        "run for 12:30", "--use-auth-token true",
+    ],
+)  # fmt: skip
+def test_texts_that_only_look_alike(text: str) -> None:
+    refuse_credentials({"text": text, "words": text.split()})
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgres://me:s3cr3t@db/x", "postgres://me:********@db/x"),
+        ("x --api-key s3cr3t --lr 1", "x --api-key ******** --lr 1"),
+        ("WANDB_KEY=s3cr3t python x.py", "WANDB_KEY=******** python x.py"),
+        ("Authorization: Bearer s3cr3t-s3cr3t", "Authorization: Bearer ********"),
+    ],
+)
+def test_what_was_kept_is_masked(text: str, shown: str) -> None:
+    assert (redacted(text), redacted(shown)) == (shown, shown)
+    for words in ([text], text.split()):
+        assert "s3cr3t" not in " ".join([*redacted(words), *redacted_command(words)])
