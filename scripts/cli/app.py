@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scripts.cli.cli_errors import report_error, report_message, wants_json
+from scripts.cli.cli_errors import CommandError, report_error, report_message, wants_json
 from scripts.cli.commands import CommandGroup
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.plain_call import plain_call
@@ -41,6 +41,7 @@ def run(words: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = wants_json(words)
     try:
+        _check_text(words)
         call = plain_call(words)
         gc.enable()  # `main` has switched it off while we are imported
         code = call() if call else app(args=words, prog_name="ostinato", standalone_mode=False)
@@ -54,6 +55,15 @@ def run(words: Sequence[str]) -> int:
             traceback.print_exc(file=sys.stderr)
         return report_error(error, as_json=as_json)
     return int(code or ExitCode.OK)
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Raise CommandError for bytes that are no UTF-8, which Python hands on as half of surrogate pairs."""
+    for at, word in enumerate(words, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise CommandError(f"word {at}, {word!a}: is not UTF-8: write it in UTF-8, or rename the file") from None
 
 
 def _usage(error: TyperException, *, as_json: bool) -> int:

@@ -17,6 +17,7 @@ from batch.state_folder import Address
 
 COMMAND: dict[str, Any] = {"kind": "command", "payload": {"command": ["true"]}}
 CANARY = "canary-7f3a9c55e1"
+NESTED: Any = json.loads("[" * 800 + "]" * 800)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +47,21 @@ CANARY = "canary-7f3a9c55e1"
         ([{**COMMAND, "pool": "moon"}], 404, "there are: local"),
         ([{**COMMAND, "payload": {"command": ["x"], "environment": {"HF_TOKEN": CANARY}}}], 400, "--secret HF_TOKEN="),
         ([{**COMMAND, "payload": {"command": ["x", f"--api-key={CANARY}"]}}], 400, "api-key"),
-        ([{**COMMAND, "name": "\ud800"}], 400, "name or payload is not JSON"),
+        ([{**COMMAND, "name": "\ud800"}], 400, "half a surrogate "),
+        ([{**COMMAND, "name": "a/b"}], 400, "no slash"),
+        ([{**COMMAND, "name": "a\nb"}], 400, "control character"),
+        ([{**COMMAND, "name": " a"}], 400, "no space at its ends"),
+        ([{**COMMAND, "user": "\ud800"}], 400, "surrogates"),
+        ([{**COMMAND, "payload": {"command": ["x"], "deep": NESTED}}], 400, "nested deeper than 50"),
+        ([{**COMMAND, "retries": {"user_code": 10**20}}], 400, "retries"),
+        (b'[{"kind": "command", "payload": {"command": ["x"]}, "grace_s": 1e400}]', 400, "must be finite"),
         ([{**COMMAND, "recipe": "\ud800"}], 400, "surrogates"),
         ([{"kind": "command", "payload": {"command": ["\ud800"]}}], 400, "surrogates"),
         ([{**COMMAND, "after": [{"job": "\ud800"}]}], 404, "no job or sweep"),
-        ([{**COMMAND, "after": [{"uid": 10**30}]}], 400, "uids above 0"),
-        ([{**COMMAND, "shape": {"gpus": 10**30}}], 400, "fits nowhere"),
+        ([{**COMMAND, "after": [{"uid": 10**23}]}], 400, "jobs[0].after[0].uid = 1000"),
+        ([{**COMMAND, "after": [{"uid": 2**40}]}], 400, "uids above 0"),
+        ([{**COMMAND, "shape": {"gpus": 10**30}}], 400, "jobs[0].shape.gpus = 1000"),
+        ([{**COMMAND, "shape": {"gpus": 10**10}}], 400, "fits nowhere"),
         ([{**COMMAND, "time_limit_s": 10**400}], 400, "must be of type float"),
         (json.dumps([COMMAND]).encode("utf-16"), 400, "no JSON"),
         ([{"kind": "train", "payload": {"document": {"checkpoint": {"secret_key": CANARY}}}}], 400, "secret_key"),
@@ -65,8 +75,16 @@ def test_bad_submissions(shared: Served, body: Any, status: int, says: str) -> N
     assert shared.json("GET", "/v1/events") == before
 
 
+def test_no_name_in_a_path_or_a_query_is_a_defect_of_ours(shared: Served) -> None:
+    for path in ("/v1/jobs/%ED%A0%80", "/v1/jobs?name=%ED%A0%80", "/v1/sweeps/%ED%A0%80/", "/v1/pools/%ED%A0%80/sync"):
+        assert shared.call("GET", path).status_code < 500
+    assert shared.call("PUT", "/v1/teams/%ED%A0%80", {"weight": 1}).status_code < 500
+    assert shared.call("POST", "/v1/pools/%ED%A0%80/drain").status_code == 404
+    assert shared.call("POST", "/v1/jobs", [COMMAND], Idempotency_Key="a\xe9").status_code < 500
+
+
 def test_what_no_scheduler_can_count_is_refused_also_before_any_pool_is_known(served: Served) -> None:
-    answer = served.call("POST", "/v1/jobs", [{**COMMAND, "shape": {"cpus": 10**18, "nodes": 9}}])
+    answer = served.call("POST", "/v1/jobs", [{**COMMAND, "shape": {"cpus": 10**15, "nodes": 9}}])
     assert (answer.status_code, "must be from 0 to 1000000" in answer.text) == (400, True)
     served.submit()
     FakeAgent(served).take()
@@ -105,6 +123,22 @@ def test_large_bodies_are_refused_before_they_are_read(shared: Served) -> None:
         ("PUT", f"/v1/code/{'a' * 64}", {}, "code bundle"),
         ("POST", "/v1/pools/p/sync", {"agent": "a"}, "lacks"),
         ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", []]]}, ""),
+        ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", ["\ud800"]]]}, "surrogates"),
+        ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["\ud800", ["a"]]]}, "surrogates"),
+        ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", ["1"]]], "key": "\ud800"}, "surrogates"),
+        ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", ["1"]]], "max_running": 10**20}, "max_running"),
+        ("POST", "/v1/sweeps", {"template": COMMAND, "axes": [["a", ["1"]]], "stop_after": 10**20}, "stop_after"),
+        ("GET", f"/v1/events?after={10**23}", None, "after"),
+        ("GET", f"/v1/jobs/{'0' * 7}/events?after={10**23}", None, "after"),
+        ("GET", f"/v1/jobs/{'0' * 7}/logs?offset={10**23}", None, "offset"),
+        ("GET", f"/v1/jobs/{'0' * 7}/logs?attempt={10**23}", None, "attempt"),
+        ("PUT", "/v1/teams/a", {"quota": 10**20}, "quota"),
+        ("PUT", "/v1/teams/a", {"max_queued": 10**20}, "max_queued"),
+        ("POST", "/v1/tokens", b'{"name": "x", "role": "agent", "expires_s": 1e400}', "expires_s"),
+        ("POST", "/v1/tokens", b'{"name": "\\ud800", "role": "agent"}', "name"),
+        ("POST", "/v1/tokens", json.dumps(NESTED).encode(), ""),
+        ("POST", f"/v1/jobs/{'0' * 7}/set", b'{"time_limit_s": 1e400}', "time_limit_s"),
+        ("POST", f"/v1/jobs/{'0' * 7}/set", {"max_running": 10**20}, "max_running"),
     ],
 )
 def test_bad_requests(shared: Served, method: str, path: str, body: Any, says: str) -> None:
