@@ -74,6 +74,11 @@ class Queue:
         self.close()
 
     @property
+    def failure(self) -> str | None:
+        """Return why nothing can be written any more, in words; None as long as it can. Then: close, and open again."""
+        return self._writer.failure
+
+    @property
     def epoch(self) -> int:
         """Return the number of times that the database was opened; this controller's number."""
         return self._committer.epoch

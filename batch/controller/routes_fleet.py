@@ -69,7 +69,7 @@ def health(
     With `token` and `challenge` it proves that it knows a token, as batch/token_proof.py describes.
     """
     asked = token is not None and challenge is not None
-    failure = service.scheduling.failure
+    failure = service.queue.failure or service.scheduling.failure
     return Health(
         status="ok" if failure is None else "degraded",
         epoch=service.queue.epoch,

@@ -1,6 +1,7 @@
 """The command `ostinato`: which commands there are, and how every call ends."""
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ def run(words: Sequence[str]) -> int:
         call = plain_call(words)
         gc.enable()  # `main` has switched it off while we are imported
         code = call() if call else app(args=words, prog_name="ostinato", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _nobody_reads()
     except TyperException as error:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -55,6 +59,12 @@ def run(words: Sequence[str]) -> int:
             traceback.print_exc(file=sys.stderr)
         return report_error(error, as_json=as_json)
     return int(code or ExitCode.OK)
+
+
+def _nobody_reads() -> int:
+    """End quietly when whoever reads our output has read enough, as `| head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+    return ExitCode.OK
 
 
 def _check_text(words: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,19 @@ from fixtures_controller import FakeAgent, Served, serving, wait_until
 
 from batch import errors
 from batch.client import Client
+from batch.controller.server import Settings, serve
 from batch.error_replies import STATUS, error_body, error_from, status_of
-from batch.errors import BatchQueueError, ControllerUnreachable, ImpossibleShapeError, LimitError, NotAllowedError
+from batch.errors import (
+    BatchQueueError,
+    ControllerUnreachable,
+    ImpossibleShapeError,
+    LimitError,
+    NotAllowedError,
+    StoreError,
+)
+from batch.job_queue import Queue
 from batch.model import Cause
-from batch.state_folder import Address
+from batch.state_folder import Address, StateFolder
 
 COMMAND: dict[str, Any] = {"kind": "command", "payload": {"command": ["true"]}}
 CANARY = "canary-7f3a9c55e1"
@@ -223,6 +233,37 @@ def test_what_nobody_foresaw_tells_nothing(shared: Served, monkeypatch: pytest.M
     answer = shared.call("GET", "/v1/teams")
     assert (answer.status_code, CANARY in answer.text) == (500, False)
     assert "controller's log" in str(error_from(500, answer.json()))
+
+
+def test_a_queue_that_cannot_write_says_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError("the listener is broken")
+
+    monkeypatch.setattr(served.service.queue._committer, "_listener", fails)
+    assert served.call("POST", "/v1/jobs", [COMMAND]).status_code < 300  # it is on disk
+    assert served.call("POST", "/v1/jobs", [COMMAND]).status_code == 503
+    health = served.json("GET", "/v1/health")
+    assert (health["status"], "the listener is broken" in health["failure"]) == ("degraded", True)
+
+
+def test_a_controller_that_cannot_write_ends_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why: list[str] = []
+    ended: list[BaseException] = []
+    monkeypatch.setattr(Queue, "failure", property(lambda _: why[0] if why else None))
+
+    def run() -> None:
+        try:
+            serve(Settings(StateFolder(tmp_path)))
+        except StoreError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    wait_until(lambda: (tmp_path / "controller.json").exists(), 30.0)
+    assert thread.is_alive()
+    why.append("the writer has stopped")
+    thread.join(20.0)
+    assert "the writer has stopped: the controller has ended" in str(ended[0])
 
 
 def test_the_client_raises_what_the_controller_raised(shared: Served) -> None:
