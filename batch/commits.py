@@ -39,6 +39,11 @@ class Committer:
         """Return the number of this opening of the database."""
         return self._memory.epoch
 
+    @property
+    def next_uid(self) -> int:
+        """Return the uid that is drawn next, as of the last commit."""
+        return self._memory.next_uid
+
     def listen(self, listener: Listener, ledger: Ledger) -> int:
         """Tell `listener` what comes after this request, and return the seq before. Called by the writer's thread."""
         self._listener, self._heard = listener, ledger.last_seq

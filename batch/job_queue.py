@@ -83,6 +83,15 @@ class Queue:
         """Return the number of times that the database was opened; this controller's number."""
         return self._committer.epoch
 
+    @property
+    def next_uid(self) -> int:
+        """Return the uid that is drawn next, as of the last commit."""
+        return self._committer.next_uid
+
+    def skip_uids(self, last: int) -> None:
+        """Never draw a uid up to `last`. Raises LimitError for one that no agent of this queue can have seen."""
+        self._write(lambda ledger: ledger.skip_uids(last))
+
     def listen(self, listener: Listener) -> int:
         """Hand `listener` all events committed from now on, and return the seq of the last one before.
 

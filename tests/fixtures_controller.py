@@ -99,6 +99,7 @@ class FakeAgent:
             attempts=tuple(self.attempts.values()),
             log_chunks=tuple(self.chunks),
             take_over=self.takes_over,
+            highest_uid=max((uid for uid, _ in self.grants), default=0),
         )
         self.chunks = []
         raw = self.served.json("POST", f"/v1/pools/{self.pool}/sync", request.to_json(), token=AGENT)

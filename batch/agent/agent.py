@@ -64,6 +64,7 @@ class Agent:
         self._told = threading.Lock()
         self._sequence = folder.first_sequence
         self._revision = -1
+        self._instance = ""
         self._known = _Known()
         self._chunks: dict[str, LogChunk] = {}
         self._links: list[ControllerLink] = []
@@ -118,6 +119,8 @@ class Agent:
         """Do what an answer says; return whether there is something to tell at once."""
         for request in answer.log_requests:
             self._chunks[request.key] = self._attempts.read_log(request)
+        if answer.instance != self._instance:
+            self._instance, self._revision = answer.instance, -1
         if answer.revision < self._revision:
             return bool(answer.log_requests)
         self._revision = answer.revision
@@ -165,6 +168,7 @@ class Agent:
                 attempts=known.attempts,
                 log_chunks=chunks,
                 queue=self._folder.queue,
+                highest_uid=self._folder.highest_uid,
                 take_over=self._take_over,
                 trouble=known.trouble,
             )

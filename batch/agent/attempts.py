@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from batch.agent import ownership
 from batch.agent.devices import assign
 from batch.agent.disk_trouble import DiskTrouble
 from batch.agent.held_leases import AgentFolder, HeldLease
@@ -68,6 +69,7 @@ class _Attempt:
     progress: Progress = field(default_factory=Progress)
     log_bytes: Mapping[int, int] | None = None
     next_look_s: float = 0.0
+    is_claimed: bool = False
     is_forgotten: bool = False
     owes_stop: bool = False
     """The launcher has not been able to tell it yet that it should stop."""
@@ -260,6 +262,8 @@ class Attempts:
             return True
         if not room.holds(attempt.held.grant):
             return False
+        if not attempt.is_claimed and not self._claim(attempt):
+            return attempt.ended is not None
         try:
             code_path = self._code_path(attempt)
         except BatchQueueError as error:
@@ -271,6 +275,21 @@ class Attempts:
         if code_path is None and attempt.held.grant.code is not None:
             return False
         return self._start(attempt, code_path, room)
+
+    def _claim(self, attempt: _Attempt) -> bool:
+        """Let the folders be this attempt's; return False when they are not yet, or cannot be."""
+        grant, folder = attempt.held.grant, attempt.lease.folder
+        if not ownership.is_of(folder, grant) and any(
+            each.lease.uid == grant.uid and each is not attempt for each in self._attempts.values()
+        ):
+            return False  # logs of what ran there before are still being stored
+        try:
+            ownership.claim(folder, grant)
+        except OSError as error:
+            self._refuse(attempt, self.trouble.note(error), Cause.INFRASTRUCTURE)
+            return False
+        attempt.is_claimed = True
+        return True
 
     def _code_path(self, attempt: _Attempt) -> Path | None:
         """Return the job's code once it is there, None until then. Raises what getting it raised."""

@@ -50,6 +50,7 @@ class AgentFolder:
         self.agent = str(known.get("agent") or uuid.uuid4().hex)
         self._queue = str(known.get("queue") or "")
         self._starts = int(known.get("starts", 0)) + 1
+        self.highest_uid = int(known.get("highest_uid", 0))
         self._write()
 
     def close(self) -> None:
@@ -89,6 +90,9 @@ class AgentFolder:
 
     def keep(self, lease: HeldLease) -> None:
         """Write a lease down, in place of what was known of it."""
+        if lease.grant.uid > self.highest_uid:
+            self.highest_uid = lease.grant.uid
+            self._write(durable=False)
         replace_json(self._lease_path(lease.grant), to_json(lease))
 
     def forget(self, grant: Grant) -> None:
@@ -98,6 +102,11 @@ class AgentFolder:
     def _lease_path(self, grant: Grant) -> Path:
         return self._leases / f"{grant.uid}-{grant.attempt}.json"
 
-    def _write(self) -> None:
-        known = {"agent": self.agent, "queue": self._queue, "starts": self._starts}
-        replace_json(self.path / "agent.json", known, durable=True)
+    def _write(self, *, durable: bool = True) -> None:
+        known = {
+            "agent": self.agent,
+            "queue": self._queue,
+            "starts": self._starts,
+            "highest_uid": self.highest_uid,
+        }
+        replace_json(self.path / "agent.json", known, durable=durable)

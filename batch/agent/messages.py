@@ -51,6 +51,8 @@ class Grant:
     grace_s: float = 30.0
     time_limit_s: float | None = None
     code: str | None = None
+    born_s: float = 0.0
+    """When the job was submitted: a database that was restored from an older copy gives its uid to another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,9 @@ class SyncRequest:
     A pool has one agent. Another is refused (PoolTakenError) until that one has been silent for half a minute, or asks
     with `take_over` to have its place.
 
+    `highest_uid` is that of all jobs it has ever had: a controller whose database was restored from an older copy gives
+    none up to there to another job.
+
     `queue` is whose jobs these are, as `SyncAnswer.queue` has said; empty before any has. A controller of another queue
     refuses the request: it would take these attempts for those of its own jobs.
     """
@@ -114,6 +119,7 @@ class SyncRequest:
     nodes: tuple[Node, ...]
     attempts: tuple[AttemptStatus, ...] = ()
     log_chunks: tuple[LogChunk, ...] = ()
+    highest_uid: int = 0
     take_over: bool = False
     trouble: str = ""
     """What is wrong where the agent is, in words: its disk is full."""
@@ -164,10 +170,12 @@ class SyncAnswer:
     """What the agent should do. See the module's text.
 
     `queue` is drawn once for the controller's database. An agent's folder belongs to one queue, and the agent obeys no
-    other: ids of two queues mean different jobs. Empty: not told.
+    other: ids of two queues mean different jobs. Empty: not told. `instance` is drawn by each process of the
+    controller: revisions of two are not compared, for the database may have been restored in between.
     """
 
     revision: int
+    instance: str = ""
     queue: str = ""
     start: tuple[Grant, ...] = ()
     stop: tuple[Stop, ...] = ()

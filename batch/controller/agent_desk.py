@@ -53,6 +53,7 @@ class AgentDesk:
         """Serve agents of the queue that is called `identity`, which is the same as long as its database is."""
         self._queue = queue
         self._identity = identity
+        self._instance = secrets.token_hex(8)
         self._board = board
         self._clock = clock
         self._agents: dict[str, _Agent] = {}
@@ -87,6 +88,7 @@ class AgentDesk:
                 return SyncAnswer(
                     revision=revision,
                     queue=self._identity,
+                    instance=self._instance,
                     start=found.start,
                     stop=found.stop,
                     limit=found.limit,
@@ -164,6 +166,7 @@ class AgentDesk:
             if not self._may_speak(agent, known, request):
                 return False
             agent.heard_s = time.monotonic()
+            self._skip_uids(pool, request.highest_uid)
             if request.sequence <= agent.sequence:
                 return True
             agent.name, agent.sequence, agent.statuses = request.agent, request.sequence, request.attempts
@@ -179,6 +182,17 @@ class AgentDesk:
             ended = {status.uid for status in request.attempts if status.ended is not None}
             agent.over = frozenset(uid for uid in ended if self._is_over(uid))
             return True
+
+    def _skip_uids(self, pool: str, highest: int) -> None:
+        """Give out no uid that the agent has seen: the database does not know it when it is an older copy."""
+        if highest < self._queue.next_uid:
+            return
+        _log.warning(
+            "pool %s has had jobs up to uid %d, and this database none above %d: it was restored from an older copy. "
+            "What was submitted since is lost; its ids are not given out again",
+            pool, highest, self._queue.next_uid - 1,
+        )  # fmt: skip
+        self._queue.skip_uids(highest)
 
     def _is_over(self, uid: int) -> bool:
         try:
@@ -208,7 +222,13 @@ class AgentDesk:
         found = orders(self._board.find(each.uid for each in request.attempts), request.attempts)
         if found.stop or found.forget:
             await asyncio.sleep(min(request.wait_s, _REPEAT_S))
-            return SyncAnswer(revision=self.revision, queue=self._identity, stop=found.stop, forget=found.forget)
+            return SyncAnswer(
+                revision=self.revision,
+                queue=self._identity,
+                instance=self._instance,
+                stop=found.stop,
+                forget=found.forget,
+            )
         raise PoolTakenError(
             f"pool {pool!r} has another agent, which spoke {time.monotonic() - agent.heard_s:.0f} s ago: end that one "
             f"(this one may start {SILENT_AFTER_S:.0f} s after its last word), give this one another --pool, or "

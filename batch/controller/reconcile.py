@@ -99,6 +99,7 @@ def grant_of(job: Job) -> Grant:
         grace_s=job.spec.grace_s,
         time_limit_s=job.spec.time_limit_s,
         code=job.spec.code,
+        born_s=job.submitted_s,
     )
 
 

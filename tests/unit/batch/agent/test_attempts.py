@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,6 +234,34 @@ def test_a_full_disk_under_one_attempt_does_not_stop_the_others(
     launcher.ends[2, 1] = Ended(state="succeeded", exit_code=0)
     look_until(attempts, lambda: status(attempts, 2).ended is not None)
     assert status(attempts, 1).ended is None
+
+
+def test_nothing_of_another_job_or_placement_with_the_same_number_is_taken_over(
+    restart: Restart, launcher: ScriptedLauncher, tmp_path: Path
+) -> None:
+    attempts = restart()
+
+    def runs(**changes: Any) -> Path:
+        attempts.take(grant(1, **changes))
+        look_until(attempts, lambda: len(launcher.starts) > 0)
+        folder = launcher.starts.pop().folder
+        launcher.ends[1, 1] = Ended(state="failed", exit_code=1)
+        look_until(attempts, lambda: status(attempts, 1).ended is not None)
+        return folder
+
+    job = runs(fence=7, born_s=1.0)
+    (job / "run").mkdir()
+    (job / "attempts/1/exit.json").touch()
+    (job / "attempts/1/checkpoint.json").write_text('{"path": "/ckpt", "saved_s": 1.0, "step": 3}')
+    for fence, born_s, kept in ((8, 1.0, {"attempts", "job.json", "run"}), (9, 2.0, {"attempts", "job.json"})):
+        attempts.forget(Forget(uid=1, attempt=1))
+        look_until(attempts, lambda: not list((tmp_path / "agent/leases").glob("[0-9]*.json")))
+        del launcher.ends[1, 1]
+        assert runs(fence=fence, born_s=born_s) == job
+        assert {path.name for path in job.iterdir()} == kept
+        assert not (job / "attempts/1/exit.json").exists()
+        assert (job / "attempts/1/checkpoint.json").exists() == (born_s == 1.0)
+    assert (job.parent / ".1-before-1/attempts/.1-before-1/exit.json").exists()
 
 
 def test_a_time_limit_can_be_changed_before_and_after_the_start(restart: Restart, launcher: ScriptedLauncher) -> None:
