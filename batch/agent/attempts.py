@@ -21,37 +21,19 @@ from batch.agent.logs import LogStore, read_chunk
 from batch.agent.messages import AttemptStatus, Forget, Grant, Limit, LogChunk, LogRequest, Stop
 from batch.agent.node_processes import NodeProcesses
 from batch.agent.retention import JobFolders, Retention
+from batch.agent.room import Room
+from batch.agent.told import sendable_end, sendable_progress
 from batch.errors import BatchQueueError, ConflictError, LaunchError
 from batch.launcher import Ended, Launcher, Lease, Progress
-from batch.model import Cause, Node
+from batch.model import Cause
 
 _LOG = logging.getLogger(__name__)
 _FASTEST_LOOK_S = 0.01
 _SLOWEST_LOOK_S = 1.0
-_FEWEST_STARTS = 2
 _SWEEP_EVERY_S = 3600.0
 _RETENTION = Retention()
 _LOOK_PER_AGE = 0.05
 """An attempt is looked at more rarely the longer it runs: noticing its end costs 5 % of its duration at most."""
-
-
-@dataclass(slots=True)
-class _Room:
-    """What one look knows of the places to start at; kept up while it starts attempts."""
-
-    nodes: Mapping[str, Node]
-    starting: Counter[str]
-    """How many attempts are starting on each node."""
-    jobs: set[int]
-    """Jobs of which an attempt lives."""
-
-    def holds(self, grant: Grant) -> bool:
-        """Return whether it may start: not beside another attempt of its job, nor too many at once on a node."""
-        if grant.uid in self.jobs:
-            return False
-        # More processes that import their libraries at once only make one another slow, and time out.
-        here = [self.nodes[name] for name in grant.nodes if name in self.nodes]
-        return all(self.starting[node.name] < max(_FEWEST_STARTS, node.cpus // 2) for node in here)
 
 
 @dataclass(slots=True)
@@ -237,13 +219,13 @@ class Attempts:
             self._next_sweep_s = time.monotonic() + _SWEEP_EVERY_S
             self._background.submit(self._folders.sweep, {uid for uid, _ in self._attempts})
 
-    def _room(self) -> _Room:
+    def _room(self) -> Room:
         lives = [each for each in self._attempts.values() if each.held.is_started and each.ended is None]
         starting = Counter(node for each in lives if each.started_s is None for node in each.held.grant.nodes)
         nodes = {node.name: node for node in self._processes.nodes()}
-        return _Room(nodes, starting, {each.held.grant.uid for each in lives})
+        return Room(nodes, starting, {each.held.grant.uid for each in lives})
 
-    def _look_after(self, attempt: _Attempt, room: _Room) -> bool:
+    def _look_after(self, attempt: _Attempt, room: Room) -> bool:
         now_s = time.monotonic()
         if attempt.next_look_s > now_s:
             return False
@@ -255,7 +237,7 @@ class Attempts:
             return self._look_at(attempt, now_s)
         return False
 
-    def _start_when_possible(self, attempt: _Attempt, room: _Room) -> bool:
+    def _start_when_possible(self, attempt: _Attempt, room: Room) -> bool:
         if attempt.held.grant.kind not in self._launchers:
             kinds = ", ".join(sorted(self._launchers))
             self._refuse(attempt, f"kind = {attempt.held.grant.kind}: this pool runs {kinds}")
@@ -300,7 +282,7 @@ class Attempts:
             attempt.code = self._background.submit(self._code.provide, grant.code, self._folder.job_path(grant.uid))
         return attempt.code.result() if attempt.code.done() else None
 
-    def _start(self, attempt: _Attempt, code_path: Path | None, room: _Room) -> bool:
+    def _start(self, attempt: _Attempt, code_path: Path | None, room: Room) -> bool:
         """Start it if its devices are free; return whether the controller should hear at once that it could not."""
         grant = attempt.held.grant
         lives = [each.held for each in self._attempts.values() if each.held.is_started and each.ended is None]
@@ -344,10 +326,10 @@ class Attempts:
         attempt.started_s = attempt.started_s or launcher.started_s(attempt.lease)
         # The end is looked for first: what was said before it must not be missed.
         ended = launcher.poll(attempt.lease)
-        attempt.progress = launcher.progress(attempt.lease)
+        attempt.progress = sendable_progress(launcher.progress(attempt.lease))
         attempt.log_bytes = _sizes(launcher.log_paths(attempt.lease))
         if ended is not None:
-            self._end(attempt, ended, keep=False)
+            self._end(attempt, sendable_end(ended), keep=False)
             return True
         age_s = now_s - attempt.begun_s
         attempt.next_look_s = now_s + min(_SLOWEST_LOOK_S, max(_FASTEST_LOOK_S, _LOOK_PER_AGE * age_s))

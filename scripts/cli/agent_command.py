@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,8 @@ import typer
 from scripts.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from batch.agent.agent import Agent
+    from batch.agent.controller_link import ControllerLink
     from batch.agent.node_processes import NodeProcesses
     from batch.model import Node
     from batch.state_folder import StateFolder
@@ -63,7 +65,6 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.agent.agent import Agent
     from batch.agent.attempts import Attempts
     from batch.agent.command import CommandLauncher
-    from batch.agent.controller_link import ControllerLink, token_file as token_from
     from batch.agent.held_leases import AgentFolder
     from batch.agent.job_code import JobCode
     from batch.agent.logs import LogStore
@@ -74,25 +75,35 @@ def agent(  # noqa: PLR0913 - the options of one command line
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     own = StateFolder.of_user()
-    token = token_from(token_file or (own.agent_token_path if controller is None else None))
-    url = controller or (lambda: address_of(own))
+    connect = _connector(own, controller, pool, token_file)
     home = AgentFolder(folder or own.path / "agents" / pool)
-    code = JobCode(home.path / "code", ControllerLink(url, pool, token).code)
+    code = JobCode(home.path / "code", connect().code)
     logs = LogStore((log_store or home.path / "logs").expanduser().resolve())
     with _processes(ray, node) as processes:
         commands = CommandLauncher(processes)
         launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
-        retention = Retention(keep_days * DAY_S, keep_newest)
-        attempts = Attempts(home, launchers, processes, code, logs, retention)
-        serving = Agent(
-            home, attempts, processes, lambda: ControllerLink(url, pool, token), take_over=take_over
-        )
-        # After Ray has been joined, which takes SIGTERM for itself.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: serving.stop())
+        attempts = Attempts(home, launchers, processes, code, logs, Retention(keep_days * DAY_S, keep_newest))
         _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller or f"of {own.path}")
-        serving.run()
+        _serve(Agent(home, attempts, processes, connect, take_over=take_over))
     return ExitCode.OK
+
+
+def _serve(agent: "Agent") -> None:
+    """Let the agent serve until SIGTERM or Ctrl-C; called after Ray has been joined, which takes SIGTERM for itself."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    agent.run()
+
+
+def _connector(
+    own: "StateFolder", controller: str | None, pool: str, token_file: Path | None
+) -> "Callable[[], ControllerLink]":
+    """Return what makes a link to the controller: the one that is named, or else the user's own, wherever it serves."""
+    from batch.agent.controller_link import ControllerLink, token_file as token_from
+
+    if controller is not None:
+        return lambda: ControllerLink(controller, pool, token_from(token_file))
+    return lambda: ControllerLink(lambda: address_of(own), pool, token_from(token_file or own.agent_token_path))
 
 
 def address_of(own: "StateFolder") -> str:

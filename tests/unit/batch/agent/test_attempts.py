@@ -236,6 +236,18 @@ def test_a_full_disk_under_one_attempt_does_not_stop_the_others(
     assert status(attempts, 1).ended is None
 
 
+def test_numbers_that_are_none_are_not_told(
+    restart: Restart, launcher: ScriptedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = restart()
+    monkeypatch.setattr(launcher, "progress", lambda _: Progress(saved_s=float("inf"), step=10**30))
+    attempts.take(grant(1))
+    launcher.ends[1, 1] = Ended(state="succeeded", metrics={"loss": float("nan"), "accuracy": 0.5})
+    look_until(attempts, lambda: status(attempts, 1).ended is not None)
+    told = status(attempts, 1)
+    assert (told.progress, told.ended) == (Progress(), Ended(state="succeeded", metrics={"accuracy": 0.5}))
+
+
 def test_nothing_of_another_job_or_placement_with_the_same_number_is_taken_over(
     restart: Restart, launcher: ScriptedLauncher, tmp_path: Path
 ) -> None:
