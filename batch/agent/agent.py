@@ -67,7 +67,7 @@ class Agent:
         self._instance = ""
         self._known = _Known()
         self._chunks: dict[str, LogChunk] = {}
-        self._links: list[ControllerLink] = []
+        self._fatal: PoolTakenError | None = None
 
     def run(self) -> None:
         """Serve until `stop`; what runs is left running.
@@ -91,6 +91,8 @@ class Agent:
         for thread in threads:
             thread.join(_LEAVE_TIMEOUT_S / len(threads))
         self._attempts.close()
+        if self._fatal is not None:
+            raise self._fatal
 
     def stop(self) -> None:
         """Leave soon."""
