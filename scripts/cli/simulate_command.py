@@ -106,7 +106,10 @@ def _print(report: "Report") -> None:
         }
     )
     gangs = tuple(group for group in (report.gangs_8, report.gangs_16) if group is not None)
-    for title, groups in (("accelerators", report.by_size + gangs), ("team", report.by_team)):
+    # The gangs have a table of their own: they are among the jobs of the first.
+    for title, groups in (("accelerators", report.by_size), ("of which", gangs), ("team", report.by_team)):
+        if not groups:
+            continue
         rows = [
             (
                 group.name, group.jobs, group.mean_completion_h, group.p50_completion_h, group.p99_completion_h,
