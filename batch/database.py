@@ -27,6 +27,8 @@ _APPLICATION_ID = 0x4F535431  # "OST1" in the header of the file, so that anothe
 _CHECKPOINT_PAGES = 4000  # copies the log into the database every 16 MiB: four times rarer than SQLite by itself
 _FULL_BELOW_BYTES = 2**20
 _SCHEMA = "sqlite:///"
+ERRORS = (DBAPIError, sqlite3.Error)
+"""What the database raises, through SQLAlchemy or past it; both are ours outside of a transaction."""
 
 
 class Database:
@@ -92,8 +94,8 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
-            raise _as_ours(error.orig, self.path) from error
+        except ERRORS as error:
+            raise _as_ours(error.orig if isinstance(error, DBAPIError) else error, self.path) from error
         except PoolTimeoutError as error:
             raise StoreError(f"{self.path}: no connection for reading within {READER_TIMEOUT_S:.0f} s") from error
 

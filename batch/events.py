@@ -110,6 +110,10 @@ class JobCheckpointed(JobEvent):
     step: int | None = None
 
 
+PACKING = "packing"
+"""How the reason of a stop begins that only moves a job to other nodes, to make those whole on which it lies."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStopping(JobEvent):
     """The attempt is asked to save and stop; `now`: to stop without saving.
@@ -124,6 +128,11 @@ class JobStopping(JobEvent):
     beneficiary: int | None = None
     now: bool = False
     basis: Basis | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Say whether there is room elsewhere, at which the job is to go on."""
+        return self.beneficiary is not None and self.reason.startswith(PACKING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

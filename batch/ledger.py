@@ -12,10 +12,10 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from batch import rows
-from batch.bulk_insert import bulk_insert
+from batch.database import ERRORS
+from batch.driver_statements import bulk_insert, execute, rows_with
 from batch.errors import BatchQueueError, LimitError, NotFoundError, StoreInUseError
 from batch.events import Event
 from batch.ids import MAX_UID
@@ -30,6 +30,7 @@ from batch.tables import EVENTS, JOBS, META, SUBMISSIONS, SWEEPS
 
 T = TypeVar("T")
 _UIDS_PER_QUERY = 10_000
+_MOST_SKIPPED = 2**28
 _ABSENT: Any = object()
 _log = logging.getLogger(__name__)
 _UPDATE_JOB = (
@@ -83,11 +84,9 @@ class Ledger:
     def fetch(self, reads: Collection[int | str]) -> None:
         """Read jobs (by uid) and submissions (by idempotency key) that the requests are going to ask for."""
         self._fetch_jobs(item for item in reads if isinstance(item, int))
-        keys = {item for item in reads if isinstance(item, str)}
-        if keys:
-            found = self.connection.execute(select(SUBMISSIONS).where(SUBMISSIONS.c.key.in_(keys)))
-            for row in found.mappings():
-                self._submissions[row["key"], row["team"]] = (row["digest"], row["first_uid"], row["count"])
+        keys = list({item for item in reads if isinstance(item, str)})
+        for key, team, digest, first_uid, count in rows_with(self.connection, SUBMISSIONS.c.key, keys):
+            self._submissions[key, team] = (digest, first_uid, count)
 
     def run(self, plan: Callable[["Ledger"], T]) -> tuple[T | None, BaseException | None]:
         """Carry out one request; returns its result, or the error after which nothing is left of it.
@@ -99,7 +98,7 @@ class Ledger:
         self._changed = False
         try:
             return plan(self), None
-        except DBAPIError:
+        except ERRORS:
             raise
         except BatchQueueError as error:
             self._restore()
@@ -138,7 +137,7 @@ class Ledger:
             found = [to_row(seq, event) for seq, event in self.events]
             bulk_insert(self.connection, EVENTS, JournalRow._fields, found)
         counters = {"of_epoch": self.memory.epoch, "next": self._next_uid, "time_s": self._time_s}
-        if not self.connection.execute(_UPDATE_META, counters).rowcount:
+        if not execute(self.connection, _UPDATE_META, counters).rowcount:
             raise StoreInUseError("another controller has taken the database over: this one must end")
 
     def remember(self) -> None:
@@ -185,6 +184,14 @@ class Ledger:
             raise LimitError(f"{count} uids from {first} on: the last uid is {MAX_UID}: begin a new database")
         self._next_uid += count
         return first
+
+    def skip_uids(self, last: int) -> None:
+        """Let no uid up to `last` be drawn any more. Raises LimitError when that would use too many up."""
+        count = last + 1 - self._next_uid
+        if count > _MOST_SKIPPED:
+            raise LimitError(f"uid {last} is {count} above the next: at most {_MOST_SKIPPED} can be skipped at once")
+        if count > 0:
+            self.draw_uids(count)
 
     # What is there
 

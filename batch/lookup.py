@@ -24,7 +24,7 @@ class _Match:
 
 def resolve(connection: Connection, text: str) -> int:
     """Return the uid that `text` stands for. Raises NotFoundError, AmbiguousIdError, which lists what fits."""
-    text = text.strip()
+    text = text.strip().encode(errors="replace").decode()  # JSON may escape what the database cannot look for
     found = _resolve_whole(connection, text)
     if found is not None:
         return found

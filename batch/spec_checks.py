@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from batch.errors import BadRequestError, DependencyCycleError
+from batch.ids import MAX_UID
 from batch.model import JobSpec, SweepSpec
 
 SPEC_LIMIT_BYTES = 4 * 2**20
 """The largest specification of a job or a sweep, as JSON. Code and data travel by reference."""
 MAX_MEMBERS = 1_000_000
+MAX_COUNT = 1_000_000
+"""Nodes of a job, and accelerators or CPUs of a node: beyond what there is, and their products can be counted with."""
 MAX_NAME = 200
 """Characters of a name, and of an idempotency key."""
 
@@ -18,8 +21,8 @@ def check_spec(spec: JobSpec, where: str) -> None:
     shape = spec.shape
     lowest = {"shape.nodes": (shape.nodes, 1), "shape.gpus": (shape.gpus, 0), "shape.cpus": (shape.cpus, 0)}
     for name, (value, least) in lowest.items():
-        if value < least:
-            raise BadRequestError(f"{where}: {name} = {value}: must be at least {least}")
+        if not least <= value <= MAX_COUNT:
+            raise BadRequestError(f"{where}: {name} = {value}: must be from {least} to {MAX_COUNT}")
     if shape.chips < 1:
         raise BadRequestError(f"{where}: shape wants neither GPUs nor CPUs: give cpus = 1 or more")
     _check_words(spec, where)
@@ -65,7 +68,8 @@ def check_cycles(specs: Sequence[JobSpec]) -> None:
         for index, spec in enumerate(specs)
     }
     for index, spec in enumerate(specs):
-        if any(dependency.uid == 0 for dependency in spec.after) or any(need >= len(specs) for need in needs[index]):
+        uids = [dependency.uid for dependency in spec.after]
+        if any(uid == 0 or uid > MAX_UID for uid in uids) or any(need >= len(specs) for need in needs[index]):
             raise BadRequestError(
                 f"job {index} of the submission: after: must be uids above 0, or from -1 to -{len(specs)} for jobs of "
                 "this submission"
@@ -78,6 +82,13 @@ def check_cycles(specs: Sequence[JobSpec]) -> None:
         raise DependencyCycleError(
             f"jobs {names} of the submission wait for one another: remove one of their dependencies"
         ) from None
+
+
+def check_text(*texts: str) -> None:
+    """Raise ValueError for half a surrogate pair: JSON can escape it, and UTF-8, which the database keeps, has none."""
+    for text in texts:
+        if not text.isascii():
+            text.encode()
 
 
 def check_size(texts: Sequence[str], where: str) -> None:
@@ -95,6 +106,11 @@ def check_size(texts: Sequence[str], where: str) -> None:
 def _check_words(spec: JobSpec, where: str) -> None:
     if not spec.kind:
         raise BadRequestError(f"{where}: kind is empty: must be train or command")
+    if "/" in spec.name or not spec.name.isprintable() or spec.name != spec.name.strip() or spec.name in {".", ".."}:
+        raise BadRequestError(
+            f"{where}: name = {spec.name[:MAX_NAME]!a}: must have no slash, control character or half a surrogate "
+            "pair, and no space at its ends: commands and URLs name the job by it"
+        )
     for name in ("name", "team", "user", "recipe"):
         if len(getattr(spec, name)) > MAX_NAME:
             raise BadRequestError(f"{where}: {name} has {len(getattr(spec, name))} characters: at most {MAX_NAME}")

@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from json.encoder import encode_basestring
 
 from batch import ids, rows
 from batch.errors import BadRequestError, ConflictError, LimitError, NotFoundError
@@ -15,7 +16,7 @@ from batch.json_values import to_json
 from batch.ledger import Ledger
 from batch.model import Dependency, JobSpec, SweepSpec
 from batch.recording import first_state
-from batch.spec_checks import check_cycles, check_key, check_size, check_spec, check_sweep
+from batch.spec_checks import check_cycles, check_key, check_size, check_spec, check_sweep, check_text
 from batch.states import JobState
 from batch.tables import DEPENDENCIES, JOBS
 
@@ -195,8 +196,9 @@ def _check_dependencies(ledger: Ledger, specs: Sequence[JobSpec]) -> None:
 def _texts(spec: JobSpec, where: str) -> tuple[str, str]:
     try:
         texts = rows.spec_texts(spec)
+        check_text(*texts, spec.name)
     except (TypeError, ValueError) as error:
-        raise BadRequestError(f"{where}: payload is not JSON: {error}") from error
+        raise BadRequestError(f"{where}: name or payload is not JSON: {error}") from error
     check_size(texts, where)
     return texts
 
@@ -204,6 +206,7 @@ def _texts(spec: JobSpec, where: str) -> tuple[str, str]:
 def _json(spec: SweepSpec, where: str) -> str:
     try:
         text = rows.STRICT_JSON.encode(to_json(spec))
+        check_text(text)
     except (TypeError, ValueError) as error:
         raise BadRequestError(f"{where}: payload is not JSON: {error}") from error
     check_size((text,), where)
@@ -211,5 +214,9 @@ def _json(spec: SweepSpec, where: str) -> str:
 
 
 def _digest(specs: Sequence[JobSpec], texts: Sequence[tuple[str, str]]) -> str:
-    content = [(spec.name, *pair) for spec, pair in zip(specs, texts, strict=True)]
-    return hashlib.sha256(rows.STRICT_JSON.encode(content).encode()).hexdigest()
+    """Return the hash of what is submitted: of the JSON of a list that has name, spec and payload of each job."""
+    content = ",".join(
+        f"[{encode_basestring(spec.name)},{encode_basestring(shared)},{encode_basestring(payload)}]"
+        for spec, (shared, payload) in zip(specs, texts, strict=True)
+    )
+    return hashlib.sha256(f"[{content}]".encode()).hexdigest()

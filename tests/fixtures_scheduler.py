@@ -18,8 +18,9 @@ class Fleet:
     now_s: float = START_S
 
     def __post_init__(self) -> None:
-        self.state = SchedulerState(self.policy)
+        self.state = SchedulerState(self.policy, lambda uid: (self.specs[uid], self.since_s[uid]))
         self.specs: dict[int, JobSpec] = {}
+        self.since_s: dict[int, float] = {}
         self.places: dict[int, Place] = {}
         self.stopping: dict[int, int] = {}
         self.stopped_for: dict[int, set[int]] = {}
@@ -51,6 +52,7 @@ class Fleet:
         self.next_uid += 1
         shape = Shape(nodes=nodes, gpus=gpus, same=about.pop("same", None), accelerator=about.pop("accelerator", None))  # type: ignore[arg-type]
         self.specs[uid] = JobSpec(kind="command", payload={}, shape=shape, **about)  # type: ignore[arg-type]
+        self.since_s[uid] = self.now_s
         self.apply(events.JobSubmitted(time_s=self.now_s, uid=uid, spec=self.specs[uid]))
         return uid
 

@@ -3,6 +3,7 @@
 <agent's folder>/jobs/<uid>/          Lease.folder: one per job on this pool
     run/                              OSTINATO_RUN_FOLDER: the job's own, the same for all its attempts
     code/                             the job's copy of the working folder, while an attempt has it
+    over.json                         since when the job is over (retention.py)
     attempts/<attempt>/
         checkpoint.json               OSTINATO_CHECKPOINT_FILE: the newest checkpoint that this attempt reported
         rank-<r>.log                  standard output and error

@@ -11,6 +11,7 @@ from batch.agent.messages import Grant
 from batch.errors import ConflictError
 from batch.json_values import from_json, to_json
 from batch.launcher import Ended
+from batch.model import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class HeldLease:
     code_path: str | None = None
     stop: str | None = None
     refusal: str | None = None
+    refusal_cause: Cause = Cause.LAUNCH
     ended: Ended | None = None
 
 
@@ -48,6 +50,7 @@ class AgentFolder:
         self.agent = str(known.get("agent") or uuid.uuid4().hex)
         self._queue = str(known.get("queue") or "")
         self._starts = int(known.get("starts", 0)) + 1
+        self.highest_uid = int(known.get("highest_uid", 0))
         self._write()
 
     def close(self) -> None:
@@ -59,12 +62,18 @@ class AgentFolder:
         """Return where this process begins to count its requests: above all that processes before it sent."""
         return self._starts << 32
 
+    @property
+    def queue(self) -> str:
+        """Return whose jobs these are; empty before any controller has said so."""
+        return self._queue
+
     def belong_to(self, queue: str) -> None:
         """Note whose jobs these are. Raises ConflictError when they are another queue's: their ids mean other jobs."""
         if queue and self._queue and queue != self._queue:
             raise ConflictError(
-                f"{self.path} has the jobs of another queue (its controller's database was replaced, or this is "
-                "another controller); choose another --folder for this one"
+                f"{self.path} has the jobs of another queue: the database of the controller was replaced, or this is "
+                "another controller. They go on, and nothing it says is done. Bring the database back, or start an "
+                "agent with another --folder for this one"
             )
         if queue and not self._queue:
             self._queue = queue
@@ -81,6 +90,9 @@ class AgentFolder:
 
     def keep(self, lease: HeldLease) -> None:
         """Write a lease down, in place of what was known of it."""
+        if lease.grant.uid > self.highest_uid:
+            self.highest_uid = lease.grant.uid
+            self._write(durable=False)
         replace_json(self._lease_path(lease.grant), to_json(lease))
 
     def forget(self, grant: Grant) -> None:
@@ -90,6 +102,11 @@ class AgentFolder:
     def _lease_path(self, grant: Grant) -> Path:
         return self._leases / f"{grant.uid}-{grant.attempt}.json"
 
-    def _write(self) -> None:
-        known = {"agent": self.agent, "queue": self._queue, "starts": self._starts}
-        replace_json(self.path / "agent.json", known, durable=True)
+    def _write(self, *, durable: bool = True) -> None:
+        known = {
+            "agent": self.agent,
+            "queue": self._queue,
+            "starts": self._starts,
+            "highest_uid": self.highest_uid,
+        }
+        replace_json(self.path / "agent.json", known, durable=durable)

@@ -28,7 +28,7 @@ Resolve = Callable[[str], int]
 def parse_body(body: bytes) -> Any:
     """Return the JSON of a request. Raises BadRequestError."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the body is no JSON ({error}): send a JSON value in UTF-8") from error
 
@@ -54,6 +54,7 @@ def sweep_from_json(raw: Any, resolve: Resolve, who: Principal) -> SweepSpec:
     spec = from_json(SweepSpec, {**raw, "template": template}, "sweep")
     who.check_team(spec.template.team)
     _check_payload(spec.template, "sweep.template.payload")
+    refuse_credentials([f"{key}={value}" for key, values in spec.axes for value in values], "sweep.axes")
     return spec
 
 
@@ -105,7 +106,13 @@ def _check_payload(spec: JobSpec, where: str) -> None:
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
             raise BadRequestError(f'{where}.command: must be the program and its arguments: ["python", "train.py"]')
     refuse_credentials(spec.payload, where)
+    for name in ("name", "recipe", "user"):
+        refuse_credentials(getattr(spec, name), f"{where[:-8]}.{name}")
+    refuse_credentials(dict(spec.shape.labels), f"{where[:-8]}.shape.labels")
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

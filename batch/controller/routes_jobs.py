@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -12,13 +13,17 @@ from batch.agent.messages import MAX_LOG_CHUNK_BYTES
 from batch.controller.agent_desk import log_request
 from batch.controller.api_models import (
     CancelBody,
+    Cap,
     ChangeBody,
     Changer,
     EmptyBody,
     JobPage,
     JobRow,
+    Natural,
+    Offset,
     Reader,
     ServiceOf,
+    Whole,
 )
 from batch.controller.service import Service
 from batch.controller.views import attempt_row, event_object, job_page, job_row, sweep_page
@@ -83,15 +88,16 @@ def get_why(job: str, service: ServiceOf, _: Reader) -> JSONResponse:
     found = service.queue.job(service.queue.resolve(job))
     answer: dict[str, Any] = {"id": found.id, "uid": found.uid, "state": found.state.text}
     if not found.state.is_placed and not found.state.is_terminal:
-        said = service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s))
-        answer["why"] = {**asdict(said), "ahead": [service.queue.job(uid).id for uid in said.ahead]}
-    else:
-        answer["job"] = job_row(found)
-    return JSONResponse(answer)
+        with suppress(NotFoundError):  # it has ended meanwhile
+            said = service.scheduling.ask(lambda state, now_s: why(state, found.uid, now_s))
+            ahead = [service.queue.job(uid).id for uid in said.ahead]
+            return JSONResponse({**answer, "why": {**asdict(said), "ahead": ahead}})
+        found = service.queue.job(found.uid)
+    return JSONResponse({**answer, "state": found.state.text, "job": job_row(found)})
 
 
 @router.get("/jobs/{job}/events")
-def get_events(job: str, service: ServiceOf, _: Reader, after: int = 0, limit: _Limit = 1000) -> JSONResponse:
+def get_events(job: str, service: ServiceOf, _: Reader, after: Whole = 0, limit: _Limit = 1000) -> JSONResponse:
     """Return what has happened to a job, oldest first."""
     uid = service.queue.resolve(job)
     rows = service.queue.events(after, limit, uid=uid)
@@ -110,9 +116,9 @@ async def get_log(
     job: str,
     service: ServiceOf,
     who: Reader,
-    rank: Annotated[int, Query(ge=-1, description="-1: what drives the ranks")] = 0,
-    offset: int = 0,
-    attempt: Annotated[int | None, Query(ge=1)] = None,
+    rank: Annotated[Cap, Query(description="-1: what drives the ranks")] = 0,
+    offset: Offset = 0,
+    attempt: Natural | None = None,
 ) -> JSONResponse:
     """Return a piece of one rank's log, from its agent. A negative offset counts from the end, in bytes."""
     found = service.queue.job(service.queue.resolve(job))

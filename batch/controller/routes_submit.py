@@ -1,167 +1,85 @@
 """`POST /v1/jobs` and `/v1/sweeps`: where thousands of submissions a second come in.
 
-Plain routes without pydantic, which would cost more than the queue itself. They wait for the disk without a thread:
-the store's writer commits many requests at once.
+They are answered in front of the framework, whose layers cost more for each than reading, checking and writing it. What
+is checked, and how errors leave, is the same. A request waits for the disk without a thread: the store's writer commits
+many at once, and wakes the event loop once for all of them.
 """
 
 import asyncio
 import json
 from typing import Any
 
-from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
-
+from batch.controller.asgi import App, Message, Receive, Send
+from batch.controller.error_answers import answer_to
 from batch.controller.job_requests import jobs_from_json, parse_body, sweep_from_json
 from batch.controller.roles import Right
 from batch.controller.service import Service
 from batch.controller.views import sweep_page
 from batch.errors import BadRequestError
 from batch.ids import id_of
-
-_MAX_KEY = 200
-
-
-def add_to(app: FastAPI) -> None:
-    """Add the two routes, and what the API's description says about them."""
-    app.router.add_route("/v1/jobs", submit_jobs, methods=["POST"], include_in_schema=False)
-    app.router.add_route("/v1/sweeps", submit_sweep, methods=["POST"], include_in_schema=False)
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        schema = describe()
-        schema["paths"].setdefault("/v1/jobs", {})["post"] = _SUBMIT_JOBS
-        schema["paths"].setdefault("/v1/sweeps", {})["post"] = _SUBMIT_SWEEP
-        return schema
-
-    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
+from batch.spec_checks import MAX_NAME
 
 
-async def submit_jobs(request: Request) -> Response:
-    """Make the jobs of the body, a list, all or none; answered when they are on disk."""
-    service: Service = request.app.state.service
-    headers = request.headers
-    who = service.admit(headers.get("authorization"), Right.SUBMIT)
-    key = headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= _MAX_KEY:
-        raise BadRequestError(f"Idempotency-Key has {len(key)} characters: 1 to {_MAX_KEY} are allowed")
-    specs = jobs_from_json(parse_body(await request.body()), service.queue.resolve, who)
-    service.check_possible(specs)
-    uids = await asyncio.wrap_future(service.queue.submit_soon(specs, key=key))
-    return _created({"jobs": [{"uid": uid, "id": id_of(uid)} for uid in uids]})
+class SubmissionRoutes:
+    """Answers submissions, and passes all else on to `app`."""
+
+    def __init__(self, app: App, service: Service) -> None:
+        self._app = app
+        self._service = service
+        self._routes = {"/v1/jobs": self._submit_jobs, "/v1/sweeps": self._submit_sweep}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve a request, or whatever else the server asks for."""
+        route = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            route = self._routes.get(scope["path"])
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            answer = await route(scope, receive)
+        except Exception as error:  # noqa: BLE001 - answered, and logged when nobody foresaw it
+            await answer_to(error, scope["method"], scope["path"])(scope, receive, send)
+            return
+        body = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _submit_jobs(self, scope: Message, receive: Receive) -> Any:
+        """Make the jobs of the body, a list, all or none; answered when they are on disk."""
+        service = self._service
+        who = service.admit(_header(scope, b"authorization"), Right.SUBMIT)
+        key = _header(scope, b"idempotency-key")
+        if key is not None and not 1 <= len(key) <= MAX_NAME:
+            raise BadRequestError(f"Idempotency-Key has {len(key)} characters: 1 to {MAX_NAME} are allowed")
+        specs = jobs_from_json(parse_body(await _body(receive)), service.queue.resolve, who)
+        service.check_possible(specs)
+        uids = await service.answers.of(service.queue.submit_soon(specs, key=key))
+        return {"jobs": [{"uid": uid, "id": id_of(uid)} for uid in uids]}
+
+    async def _submit_sweep(self, scope: Message, receive: Receive) -> Any:
+        """Make the sweep of the body; the one that exists when its key is known."""
+        service = self._service
+        who = service.admit(_header(scope, b"authorization"), Right.SUBMIT)
+        spec = sweep_from_json(parse_body(await _body(receive)), service.queue.resolve, who)
+        service.check_possible([spec.template])
+        uid = await service.answers.of(service.queue.submit_sweep_soon(spec))
+        return sweep_page(await asyncio.to_thread(service.queue.sweep, uid))
 
 
-async def submit_sweep(request: Request) -> Response:
-    """Make the sweep of the body; the one that exists when its key is known."""
-    service: Service = request.app.state.service
-    who = service.admit(request.headers.get("authorization"), Right.SUBMIT)
-    spec = sweep_from_json(parse_body(await request.body()), service.queue.resolve, who)
-    service.check_possible([spec.template])
-    uid = await asyncio.wrap_future(service.queue.submit_sweep_soon(spec))
-    return _created(sweep_page(await asyncio.to_thread(service.queue.sweep, uid)))
+def _header(scope: Message, name: bytes) -> str | None:
+    found = next((value for key, value in scope["headers"] if key == name), None)
+    return None if found is None else found.decode("latin-1")
 
 
-def _created(document: Any) -> Response:
-    return Response(json.dumps(document), 201, media_type="application/json")
-
-
-_JOB = {
-    "type": "object",
-    "required": ["kind", "payload"],
-    "additionalProperties": False,
-    "properties": {
-        "kind": {"enum": ["train", "command"]},
-        "payload": {
-            "type": "object",
-            "description": "command: `command` (words), `environment`, `secrets` (env:NAME or file:/path), `folder`; "
-            "train: `document`, the resolved configuration",
-        },
-        "shape": {
-            "type": "object",
-            "properties": {
-                "nodes": {"type": "integer", "minimum": 1, "default": 1},
-                "gpus": {"type": "integer", "minimum": 0, "default": 0, "description": "in each node"},
-                "cpus": {"type": "integer", "minimum": 0, "default": 1, "description": "in each node"},
-                "accelerator": {"type": ["string", "null"]},
-                "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-                "same": {"type": ["string", "null"], "description": "topology label that all nodes share"},
-            },
-        },
-        "team": {"type": "string", "default": "default"},
-        "user": {"type": "string", "description": "an operator's to set; else the token's name"},
-        "tier": {"enum": ["interactive", "standard", "flex"], "default": "standard"},
-        "name": {"type": "string"},
-        "recipe": {"type": "string", "description": "jobs of one recipe resemble one another in duration"},
-        "time_limit_s": {"type": ["number", "null"]},
-        "not_before_s": {"type": ["number", "null"], "description": "epoch seconds"},
-        "deadline_s": {"type": ["number", "null"], "description": "epoch seconds"},
-        "after": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "job": {"type": "string", "description": "id, abbreviation or name"},
-                    "index": {"type": "integer", "description": "a job of the same request, from 0 on"},
-                    "ok": {"type": "boolean", "default": True, "description": "only when it has succeeded"},
-                },
-            },
-        },
-        "retries": {"type": "object", "additionalProperties": {"type": "integer"}, "description": "budget by cause"},
-        "preemptible": {"type": "boolean", "default": True},
-        "grace_s": {"type": "number", "default": 30},
-        "pool": {"type": ["string", "null"]},
-        "code": {"type": ["string", "null"], "description": "content address of the working folder"},
-        "held": {"type": "boolean", "default": False},
-    },
-}
-_ID = {"type": "object", "properties": {"uid": {"type": "integer"}, "id": {"type": "string"}}}
-_SUBMIT_JOBS = {
-    "summary": "Submit jobs, all or none; durable when answered",
-    "tags": ["jobs"],
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "schema": {"type": "string", "maxLength": _MAX_KEY},
-            "description": "the same key with the same jobs returns the jobs of the first time",
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"type": "array", "items": _JOB, "minItems": 1}}},
-    },
-    "responses": {
-        "201": {
-            "description": "made",
-            "content": {
-                "application/json": {
-                    "schema": {"type": "object", "properties": {"jobs": {"type": "array", "items": _ID}}}
-                }
-            },
-        }
-    },
-}
-_SUBMIT_SWEEP = {
-    "summary": "Submit a sweep, one record whatever its size; one of equal content is returned as it is",
-    "tags": ["jobs"],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["template", "axes"],
-                    "properties": {
-                        "template": _JOB,
-                        "axes": {"type": "array", "description": "[key, [values]] for each; the last varies fastest"},
-                        "max_running": {"type": ["integer", "null"]},
-                        "stop_if_failed": {"type": ["number", "null"], "description": "fraction, 0 up to 1"},
-                        "stop_after": {"type": "integer", "default": 5},
-                        "key": {"type": "string"},
-                    },
-                }
-            }
-        },
-    },
-    "responses": {"201": {"description": "made, or there already", "content": {"application/json": {}}}},
-}
+async def _body(receive: Receive) -> bytes:
+    """Return the whole body. Raises BadRequestError when the connection ends before it does."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequestError("the connection ended before the body did: send it again")
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)

@@ -19,7 +19,7 @@ from batch.controller.app import create_app
 from batch.controller.roles import Role
 from batch.controller.service import Service
 from batch.controller.tokens import PREFIX
-from batch.errors import BatchQueueError, ControllerError, NotAllowedError
+from batch.errors import BatchQueueError, ControllerError, NotAllowedError, StoreError
 from batch.job_queue import Queue
 from batch.state_folder import DEFAULT_PORT, ControllerRecord, StateFolder, read_token
 
@@ -27,6 +27,8 @@ LOCAL_OPERATOR = "local"
 LOCAL_AGENT = "local-agent"
 _SHUTDOWN_S = 3
 _KEEP_ALIVE_S = 75
+_SWITCH_INTERVAL_S = 0.001
+"""How long the writer, back from the disk, waits at most for the interpreter while the event loop is busy."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +46,9 @@ class Settings:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Blocking; what runs goes on when it returns.
 
-    Raises StoreInUseError when another controller has the database, ControllerError when the address is taken, and
-    NotAllowedError for an address that others can reach while there is no token that was made for them.
+    Raises StoreError when nothing can be written any more, StoreInUseError when another controller has the database,
+    ControllerError when the address is taken, and NotAllowedError for an address that others can reach while there is
+    no token that was made for them.
     """
     folder = settings.folder
     folder.create()
@@ -59,6 +62,8 @@ def serve(settings: Settings) -> None:
             url = _url(settings.host, listener.getsockname()[1])
             record = ControllerRecord(url, os.getpid(), database, time.time())
             _Server(service, folder, record).run(sockets=[listener])
+        if queue.failure is not None:
+            raise StoreError(f"{queue.failure}: the controller has ended; started again it knows what was acknowledged")
 
 
 class _Server(uvicorn.Server):
@@ -73,13 +78,19 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # nothing here depends on where a request says that it comes from
                 # A stream of events would otherwise keep us from ending.
                 timeout_graceful_shutdown=_SHUTDOWN_S,
                 timeout_keep_alive=_KEEP_ALIVE_S,
             )
         )
+        self._service = service
         self._folder = folder
         self._record = record
+
+    async def on_tick(self, counter: int) -> bool:
+        """End also when nothing can be written any more: a new process can, and this one could only refuse."""
+        return await super().on_tick(counter) or self._service.queue.failure is not None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -150,6 +161,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder = StateFolder(given.home.absolute()) if given.home else StateFolder.of_user()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # uvicorn ends its own work at a signal and then raises it again, which must not keep the queue from closing.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

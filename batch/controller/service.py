@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from batch.controller.agent_desk import AgentDesk, record_each
+from batch.controller.answers import Answers
 from batch.controller.board import Board
 from batch.controller.code_store import CodeStore
 from batch.controller.rate_limits import RateLimits
@@ -80,6 +81,7 @@ class Service:
         What ran goes on: agents say what they have in their next sync.
         """
         self._event_loop = asyncio.get_running_loop()
+        self.answers = Answers()
         await asyncio.to_thread(self._rebuild)
         self.scheduling.start()
         self._tasks = [asyncio.create_task(self._watch_silence())]
@@ -134,7 +136,7 @@ class Service:
 
     def _rebuild(self) -> None:
         began_s = time.monotonic()
-        state = SchedulerState(self._policy)
+        state = SchedulerState(self._policy, self._recall)
         self.board = Board(self.queue)
         self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.clock)
         self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.clock)
@@ -153,6 +155,10 @@ class Service:
             gc.enable()
         self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
+
+    def _recall(self, uid: int) -> tuple[JobSpec, float]:
+        job = self.queue.job(uid)
+        return job.spec, job.submitted_s
 
     def _hear(self, committed: "list[tuple[int, Event]]") -> None:
         for _, event in committed:

@@ -26,6 +26,8 @@ def fill(chips: Floats, count: Ints, room: float) -> Ints:
         part = int(room // chips[at[whole]])
         taken[at[whole]] = part
         room -= part * float(chips[at[whole]])
+        if room <= 0:
+            break
         rest = at[whole + 1 :]
         at = rest[chips[rest] <= room]
     return taken
@@ -39,59 +41,41 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     """
     table = state.running.table
     young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
-    waits = np.bincount(ranking.tier[~ranking.running], minlength=len(Tier)) > 0
+    waits = ranking.tier[~ranking.running]
     for displacing, displaced in _DISPLACED:
-        if waits[displacing]:
+        if (waits == displacing).any():
             young &= table["tier"] != displaced
     fixed = table["fixed"] | young
     left = ranking.count.copy()
-    left[ranking.running] *= ~fixed[ranking.row[ranking.running]]
+    runs = ranking.running.nonzero()[0]
+    left[runs[fixed[ranking.row[runs]]]] = 0
     taken = np.zeros(len(left), dtype=np.int64)
-    rooms = _rooms(state, fixed, now_s)
-    where, allowed = _places(state, ranking)
+    rooms, places = _rooms(state, fixed, now_s), state.places
     for pool, kind in _domains(state):
-        members = allowed[pool * NUM_KINDS + kind][where].nonzero()[0]
-        members = members[left[members] > 0]
-        got = fill(ranking.chips[members], left[members], float(rooms[pool, kind]))
+        room = float(rooms[pool, kind])
+        if room <= 0:
+            continue
+        members = places[pool * NUM_KINDS + kind][ranking.place].nonzero()[0]
+        got = fill(ranking.chips[members], left[members], room)
+        some = got.nonzero()[0]
+        members, got = members[some], got[some]
         taken[members] += got
         left[members] -= got
     keeps = fixed
-    keeps[ranking.row[ranking.running & (taken > 0)]] = True
-    taken[ranking.running] = 0
+    keeps[ranking.row[runs[taken[runs] > 0]]] = True
+    taken[runs] = 0
     return keeps, taken
 
 
 def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     """Return (pool, kind) of all pools, for kinds of chips that anybody wants, the emptiest first."""
-    wanted = np.concatenate([state.running.table["kind"], state.roster.waiting.table["kind"]])
-    kinds = [kind for kind in range(NUM_KINDS) if (wanted == kind).any()]
+    demand = state.shares.demand
+    kinds = [kind for kind in range(NUM_KINDS) if demand[kind::NUM_KINDS].any()]
     domains = [(pool, kind) for pool in range(len(state.pools)) for kind in kinds]
     if len(domains) <= 1:
         return domains
-
-    def fullness(domain: tuple[int, int]) -> float:
-        pool = state.pools[domain[0]]
-        used, total = (pool.used_gpus, pool.gpus) if domain[1] == 0 else (pool.used_cpus, pool.cpus)
-        return float(used.sum() / max(1, total.sum()))
-
-    return sorted(domains, key=lambda domain: (fullness(domain), domain))
-
-
-def _places(state: SchedulerState, ranking: Ranking) -> tuple[Ints, Bools]:
-    """Return for each entry where it may be, as a column of the second result, which says so: [domains, columns].
-
-    The columns are the domains (pool * kinds + kind), for what runs there, then the profiles, for what waits.
-    """
-    running, waiting = state.running.table, state.roster.waiting.table
-    num = len(state.pools) * NUM_KINDS
-    where = np.empty(len(ranking.row), dtype=np.int64)
-    of_runs, of_waits = ranking.row[ranking.running], ranking.row[~ranking.running]
-    where[ranking.running] = (running["pool"] * NUM_KINDS + running["kind"])[of_runs]
-    where[~ranking.running] = num + waiting["profile"][of_waits]
-    hosts, kinds = state.hosts.T, state.kinds
-    stacked = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1)
-    of_profiles = stacked.reshape(num, hosts.shape[1])  # not -1: before the first pool there is nothing to infer from
-    return where, np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
+    fullness = [state.pools[pool].fullness(kind) for pool, kind in domains]
+    return [domain for _, domain in sorted(zip(fullness, domains, strict=True))]
 
 
 def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
@@ -103,8 +87,8 @@ def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
     here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)
     rooms = np.zeros((len(state.pools), NUM_KINDS))
     for number, pool in enumerate(state.pools):
-        beside = float(pool.used_cpus.sum()) - here[number, 1]
-        rooms[number] = float(pool.gpus.sum()), float(pool.cpus.sum()) - beside
+        beside = float(pool.sum_used[1]) - here[number, 1]
+        rooms[number] = float(pool.sums[0]), float(pool.sums[1]) - beside
     held_back = state.shares.held_back(now_s)
     if held_back.any():
         rooms -= held_back * rooms / np.maximum(1.0, state.shares.capacity)

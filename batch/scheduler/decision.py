@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from batch.events import PACKING
 from batch.model import Tier
 from batch.scheduler.actions import Action, Preempt, Reserve, Wait
 from batch.scheduler.allotment import allot
@@ -72,6 +73,9 @@ class Decision:
         """Start those whose victims have left; keep for the others what is free already of the room made for them."""
         for uid, claim in self.state.claims.items():
             job = self.state.roster.find(uid)
+            if job.placement is not None:
+                self._keep_elsewhere(job, job.placement.pool)
+                continue
             if job.bucket is None or self.draft.start(job):
                 continue
             if claim.victims:
@@ -81,6 +85,13 @@ class Decision:
             if pool >= 0:
                 self.draft.hold(job.profile, pool, nodes)
                 self.blocked.append((job, pool))
+
+    def _keep_elsewhere(self, mover: JobRecord, pool: int) -> None:
+        """Keep the room at which a job can go on that saves in order to move: it gave up its own for nothing else."""
+        shape, draft = mover.profile.shape, self.draft
+        nodes = self.state.pools[pool].find(shape, draft.free_gpus[pool], draft.free_cpus[pool])
+        if nodes is not None:
+            draft.hold(mover.profile, pool, nodes)
 
     def _start_wanted(self) -> None:
         """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
@@ -148,7 +159,7 @@ class Decision:
         for row in eviction.rows:
             victim = self.state.running.records[row]
             always = always_preempts(job.tier, victim.tier) and not moves
-            reason = "packing" if moves else "tier" if always else "entitlement" if priced else "order"
+            reason = PACKING if moves else "tier" if always else "entitlement" if priced else "order"
             unsaved_s = float(self._preemptor.unsaved_s[row])
             bill = bill_chip_s(victim.profile.chips, unsaved_s, self.state.policy)
             self.draft.actions.append(Preempt(victim.uid, job.uid, reason, bill))

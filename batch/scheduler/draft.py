@@ -1,5 +1,9 @@
 """One decision in the making: what would be free after what has been decided so far. The state is not touched."""
 
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
 import numpy as np
 
 from batch.scheduler.actions import Action, Place, Reason
@@ -12,6 +16,8 @@ from batch.scheduler.state import SchedulerState
 class Draft:
     """Actions so far, and copies of what they use up. Within one decision, what is free only shrinks.
 
+    `all_gpus` and `all_cpus` are what is free on the nodes of all pools, counted from `first_node` of their pool;
+    `free_gpus` and `free_cpus` are views of these, pool by pool.
     `reasons` has, once the decision is complete, what jobs of a profile lack.
     """
 
@@ -21,14 +27,16 @@ class Draft:
         self.actions: list[Action] = []
         self.started: set[int] = set()
         self.reasons: dict[int, Reason] = {}
-        self.held_gpus = [np.zeros_like(pool.gpus) for pool in state.pools]
-        self.held_cpus = [np.zeros_like(pool.cpus) for pool in state.pools]
-        self.free_gpus = [pool.free_gpus for pool in state.pools]
-        self.free_cpus = [pool.free_cpus for pool in state.pools]
+        self.first_node = [0, *accumulate(len(pool.names) for pool in state.pools)]
+        self.all_gpus = _joined([pool.free_gpus for pool in state.pools])
+        self.all_cpus = _joined([pool.free_cpus for pool in state.pools])
+        self.free_gpus, self.free_cpus = self._by_pool(self.all_gpus), self._by_pool(self.all_cpus)
+        self.held_gpus = self._by_pool(np.zeros_like(self.all_gpus))
+        self.held_cpus = self._by_pool(np.zeros_like(self.all_cpus))
         self._failed: set[int] = set()
         self._group_left: dict[int, int] = {}
-        self._used = state.shares.used.reshape(-1, NUM_KINDS).sum(axis=1).tolist()
-        self._most_free = [self._most(pool) for pool in range(len(state.pools))]
+        self._given: Counter[int] = Counter()
+        self._most_free: list[tuple[int, int] | None] = [None] * len(state.pools)
         self._open = self._open_chips()
 
     def _open_chips(self) -> list[float]:
@@ -47,7 +55,7 @@ class Draft:
     def refused(self, job: JobRecord) -> str | None:
         """Return the code of the limit that forbids starting the job whatever is free, or None."""
         chips, team, sweep = job.profile.chips, self.state.shares.teams[job.team], job.sweep
-        if team.quota is not None and self._used[job.team] + chips > team.quota:
+        if team.quota is not None and self._used_by(job.team) + chips > team.quota:
             return "quota"
         if self._open[job.profile.kind] < chips:
             return "compute_reservation"
@@ -55,9 +63,22 @@ class Draft:
             return "breaker" if sweep.tripped else "sweep_limit"
         return None
 
-    def _most(self, pool: int) -> tuple[int, int]:
+    def _used_by(self, team: int) -> float:
+        """Return the chips of all kinds that the team has, with what this decision gave it."""
+        of_team = self.state.shares.used[team * NUM_KINDS : (team + 1) * NUM_KINDS]
+        return float(of_team.sum()) + self._given[team]
+
+    def _by_pool(self, column: Ints) -> list[Ints]:
+        """Return each pool's part of a column over all nodes, as views."""
+        return [column[first:end] for first, end in pairwise(self.first_node)]
+
+    def most_free(self, pool: int) -> tuple[int, int]:
         """Return the most accelerators and the most CPUs that are free on one node of the pool."""
-        return int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
+        most = self._most_free[pool]
+        if most is None:
+            most = int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
+            self._most_free[pool] = most
+        return most
 
     def _left_of(self, job: JobRecord) -> int:
         assert job.sweep is not None
@@ -69,7 +90,7 @@ class Draft:
         if profile.number in self._failed or self.refused(job) is not None:
             return False
         for pool in self.state.pools_for(profile.number):
-            most_gpus, most_cpus = self._most_free[pool]
+            most_gpus, most_cpus = self.most_free(pool)
             if profile.shape.gpus > most_gpus or profile.shape.cpus > most_cpus:
                 continue
             nodes = self.state.pools[pool].find(profile.shape, self.free_gpus[pool], self.free_cpus[pool])
@@ -85,8 +106,8 @@ class Draft:
         self.free_cpus[pool][nodes] -= shape.cpus
         self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
         self.started.add(job.uid)
-        self._used[job.team] += job.profile.chips
-        self._most_free[pool] = self._most(pool)
+        self._given[job.team] += job.profile.chips
+        self._most_free[pool] = None
         self._open[job.profile.kind] -= job.profile.chips
         if job.sweep is not None and job.sweep.allowed is not None:
             self._group_left[job.sweep.uid] = self._left_of(job) - 1
@@ -102,13 +123,13 @@ class Draft:
             free[nodes] -= kept
             held[nodes] += kept
             some |= bool(kept.any())
-        self._most_free[pool] = self._most(pool)
+        self._most_free[pool] = None
         return some
 
     def anything_free(self, profile: Profile) -> bool:
         """Say whether any pool that could hold the profile has any chip of its kind free."""
         hosts = self.state.pools_for(profile.number)
-        return any(self._most_free[pool][profile.kind] > 0 for pool in hosts)
+        return any(self.most_free(pool)[profile.kind] > 0 for pool in hosts)
 
     def unhold(self, pool: int, nodes: Ints) -> None:
         """Let what is held on `nodes` be used by others after all (backfill that will be gone in time)."""
@@ -116,5 +137,9 @@ class Draft:
         self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
         self.held_gpus[pool][nodes] = 0
         self.held_cpus[pool][nodes] = 0
-        self._most_free[pool] = self._most(pool)
+        self._most_free[pool] = None
         self._failed.clear()
+
+
+def _joined(columns: Sequence[Ints]) -> Ints:
+    return np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)

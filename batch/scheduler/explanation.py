@@ -1,6 +1,8 @@
 """Why a job waits, where it stands, when it is expected to start, and what would start at once instead."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -30,9 +32,10 @@ class Alternative:
 class Why:
     """The answer to `ostinato why`. Chips are of the job's kind; times are epoch seconds.
 
-    `place` and `team_place` count from 1 among the jobs that may start; 0 if the job may not. `ahead` has the first
-    jobs of the buckets that come before it, `ahead_chips` what all before it want. `start_p50_s` and `start_p90_s`
-    assume that what runs ends as jobs of its kind do, and that nobody more urgent comes; None if it cannot be said.
+    `place` and `team_place` count from 1 among the jobs that may start; 0 if the job may not. `ahead` has the
+    first jobs that come before it, in their order, `ahead_chips` what all before it want. `start_p50_s` and
+    `start_p90_s` assume that what runs ends as jobs of its kind do, and that nobody more urgent comes; None if it
+    cannot be said.
     """
 
     uid: int
@@ -77,7 +80,7 @@ def why(state: SchedulerState, uid: int, now_s: float) -> Why:
 
 
 def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
-    before, inside = _before(decision, job)
+    before, inside, at = _before(decision, job)
     waiting = decision.state.roster.waiting
     ranking = decision.ranking
     rows = ranking.row[before]
@@ -91,7 +94,7 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
         answer,
         place=int(counts.sum()) + inside + 1,
         team_place=int(counts[same_team].sum()) + inside + 1,
-        ahead=tuple(dict.fromkeys(next(waiting.rows[row].uids()) for row in rows[:_MOST_AHEAD].tolist())),
+        ahead=tuple(islice(_ahead(decision, job, at), _MOST_AHEAD)),
         ahead_chips=ahead_chips,
         start_p50_s=start and start[0],
         start_p90_s=start and start[1],
@@ -100,8 +103,21 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
     )
 
 
-def _before(decision: Decision, job: JobRecord) -> tuple[Ints, int]:
-    """Return the waiting entries of other buckets that come before the job, and how many of its own bucket do."""
+def _ahead(decision: Decision, job: JobRecord, at: int) -> Iterator[int]:
+    """Yield the jobs that come before the job, the first first: those of its own bucket are in it up to entry `at`."""
+    ranking, buckets = decision.ranking, decision.state.roster.waiting.rows
+    following: dict[int, Iterator[int]] = {}
+    for entry in np.flatnonzero(~ranking.running[: at + 1]).tolist():
+        row = int(ranking.row[entry])
+        uids = following.setdefault(row, buckets[row].uids())
+        for uid in islice(uids, int(ranking.count[entry])):
+            if uid == job.uid:
+                return
+            yield uid
+
+
+def _before(decision: Decision, job: JobRecord) -> tuple[Ints, int, int]:
+    """Return the waiting entries of other buckets that come before the job, how many of its own do, and its entry."""
     ranking = decision.ranking
     assert job.bucket is not None
     bucket = decision.state.roster.waiting.bucket(job.bucket)
@@ -111,7 +127,7 @@ def _before(decision: Decision, job: JobRecord) -> tuple[Ints, int]:
     piece = int(np.searchsorted(np.cumsum(ranking.count[own]), inside, side="right"))
     at = own[min(piece, len(own) - 1)] if len(own) else len(ranking.row)
     others = of_waiting[(of_waiting < at) & (ranking.row[of_waiting] != bucket.row)]
-    return others, inside
+    return others, inside, at
 
 
 def _expected_start(decision: Decision, job: JobRecord, ahead_chips: float) -> tuple[float, float] | None:

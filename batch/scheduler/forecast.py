@@ -73,7 +73,9 @@ class Forecast:
     def _timeline(self, pool: int, quantile: float) -> "_Timeline":
         if (pool, quantile) not in self._timelines:
             table = self._state.running.table
-            rows, on = self._state.running.bundles(pool)
+            bundles = self._state.running.bundles()
+            here = (bundles.pool == pool).nonzero()[0]
+            rows, on = bundles.row[here], bundles.node[here]
             ends_s = self.remaining_s(quantile)[rows]
             order = np.lexsort((ends_s, on))
             rows, on, ends_s = rows[order], on[order], ends_s[order]

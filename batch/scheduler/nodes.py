@@ -9,7 +9,10 @@ from batch.scheduler.arrays import Bools, Floats, Ints
 
 
 class PoolNodes:
-    """One pool's nodes as arrays. A node that the pool lost stays, with nothing on it to take, while jobs are on it."""
+    """One pool's nodes as arrays. A node that the pool lost stays, with nothing on it to take, while jobs are on it.
+
+    `sums` has the accelerators and the CPUs of all nodes, `sum_used` what is used of them.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -20,6 +23,8 @@ class PoolNodes:
         self.cpus: Ints = np.zeros(0, dtype=np.int64)
         self.used_gpus: Ints = np.zeros(0, dtype=np.int64)
         self.used_cpus: Ints = np.zeros(0, dtype=np.int64)
+        self.sums = [0, 0]
+        self.sum_used = [0, 0]
         self._kinds: list[Node | None] = []
         self._admits: dict[tuple[str | None, tuple[tuple[str, str], ...]], Bools] = {}
         self._groups: dict[str, Ints] = {}
@@ -34,6 +39,7 @@ class PoolNodes:
             number = self._number(node.name)
             self.gpus[number], self.cpus[number] = node.gpus, node.cpus
             self._kinds[number] = node
+        self.sums = [int(self.gpus.sum()), int(self.cpus.sum())]
         self._admits.clear()
         self._groups.clear()
 
@@ -66,6 +72,7 @@ class PoolNodes:
         for number in numbers:
             self.used_gpus[number] += shape.gpus
             self.used_cpus[number] += shape.cpus
+        self._use(shape, len(numbers))
         return numbers
 
     def give(self, shape: Shape, numbers: Sequence[int]) -> None:
@@ -73,6 +80,15 @@ class PoolNodes:
         for number in numbers:
             self.used_gpus[number] -= shape.gpus
             self.used_cpus[number] -= shape.cpus
+        self._use(shape, -len(numbers))
+
+    def _use(self, shape: Shape, bundles: int) -> None:
+        self.sum_used[0] += bundles * shape.gpus
+        self.sum_used[1] += bundles * shape.cpus
+
+    def fullness(self, kind: int) -> float:
+        """Return the part that is used of one kind: 0 accelerators, 1 CPUs."""
+        return self.sum_used[kind] / max(1, self.sums[kind])
 
     def admits(self, shape: Shape) -> Bools:
         """Say which nodes have the accelerator and the labels that `shape` wants."""

@@ -58,6 +58,10 @@ class Roster:
         self._depend(model, spec.template)
         self.admit_untouched(sweep, now_s)
 
+    def knows(self, uid: int) -> bool:
+        """Say whether the job is in memory: it is not over, or a member of a sweep."""
+        return uid in self.jobs or self._sweep_of(uid) is not None
+
     def find(self, uid: int) -> JobRecord:
         """Return the job; for an untouched member a new record like all its siblings'. Raises NotFoundError."""
         job = self.jobs.get(uid)
@@ -65,7 +69,7 @@ class Roster:
             return job
         sweep = self._sweep_of(uid)
         if sweep is None:
-            raise NotFoundError(f"job {uid} is not in the scheduler's state: look at the id, or whether it was purged")
+            raise NotFoundError(f"job {uid} is not in the scheduler's state: look at the id, or whether it is over")
         job = self._record(uid, sweep.spec.template, sweep.since_s)
         job.sweep = sweep
         model = sweep.model
@@ -137,6 +141,22 @@ class Roster:
                 if dependency.uid == uid and (ok or not dependency.ok):
                     target.unmet.discard(uid)
             self._retry(dependent, now_s)
+
+    def forget(self, job: JobRecord) -> None:
+        """A job that is over leaves the memory; of members of a sweep and of what has failed, that stays known.
+
+        What is submitted later may depend on it: what nobody knows any more is over, and well.
+        """
+        if job.sweep is None:
+            del self.jobs[job.uid]
+            if self._outcomes[job.uid]:
+                del self._outcomes[job.uid]
+
+    def recall(self, uid: int, spec: JobSpec, since_s: float) -> JobRecord:
+        """A job that was forgotten exists again, as it was submitted at `since_s`. It is not admitted yet."""
+        job = self.jobs[uid] = self._record(uid, spec, since_s)
+        self._depend(job, spec)
+        return job
 
     def reopen(self, uid: int) -> None:
         """A job that was over runs again: what is submitted from now on waits for it."""

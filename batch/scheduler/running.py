@@ -1,5 +1,6 @@
 """The jobs that hold places, as columns."""
 
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -34,6 +35,15 @@ _COLUMNS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """The bundles of all running jobs: the row of the job, the number of its pool, that of the node in the pool."""
+
+    row: Ints
+    pool: Ints
+    node: Ints
+
+
 class Running:
     """Rows of `table` and `records` belong together.
 
@@ -44,6 +54,7 @@ class Running:
         self.table = Table(_COLUMNS)
         self.records: list[JobRecord] = []
         self._gangs: dict[int, JobRecord] = {}
+        self._bundles: Bundles | None = None
 
     def add(self, job: JobRecord) -> int:
         """Add a job that was just given a place. Returns its row."""
@@ -75,6 +86,7 @@ class Running:
             }
         )
         self.records.append(job)
+        self._bundles = None
         if len(placement.nodes) > 1:
             self._gangs[job.uid] = job
         return row
@@ -89,6 +101,7 @@ class Running:
     def drop(self, row: int) -> None:
         """Remove a job that gave its place back."""
         self._gangs.pop(self.records[row].uid, None)
+        self._bundles = None
         last = self.table.drop(row)
         moved = self.records.pop()
         if row != last:
@@ -96,25 +109,19 @@ class Running:
             assert moved.placement is not None
             moved.placement.row = row
 
-    def bundles(self, pool: int) -> tuple[Ints, Ints]:
-        """Return (row, number of the node) of each bundle in `pool`."""
-        single = ((self.table["pool"] == pool) & (self.table["node"] >= 0)).nonzero()[0]
-        places = [job.placement for job in self._gangs.values()]
-        pairs = [(where.row, node) for where in places if where and where.pool == pool for node in where.nodes]
-        gangs = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return np.concatenate([single, gangs[:, 0]]), np.concatenate([self.table["node"][single], gangs[:, 1]])
-
-    def all_bundles(self, first_node: Ints) -> tuple[Ints, Ints]:
-        """Return (row, number of the node) of each bundle; `first_node` is what each pool's nodes count from."""
-        single = (self.table["node"] >= 0).nonzero()[0]
-        places = [job.placement for job in self._gangs.values() if job.placement is not None]
-        gangs = [where.row for where in places for _ in where.nodes]
-        nodes = [first_node[where.pool] + node for where in places for node in where.nodes]
-        on_single = self.table["node"][single] + first_node[self.table["pool"][single]]
-        return (
-            np.concatenate([single, np.array(gangs, dtype=np.int64)]),
-            np.concatenate([on_single, np.array(nodes, dtype=np.int64)]),
-        )
+    def bundles(self) -> Bundles:
+        """Return all bundles, in no particular order; collected once until a job comes or goes."""
+        if self._bundles is None:
+            table = self.table
+            single = (table["node"] >= 0).nonzero()[0]
+            places = [job.placement for job in self._gangs.values() if job.placement is not None]
+            sizes = [len(where.nodes) for where in places]
+            rows = np.array([where.row for where in places], dtype=np.int64)
+            nodes = np.array([node for where in places for node in where.nodes], dtype=np.int64)
+            row = np.concatenate([single, np.repeat(rows, sizes)])
+            node = np.concatenate([table["node"][single], nodes])
+            self._bundles = Bundles(row, table["pool"][row], node)
+        return self._bundles
 
     def attained_s(self, now_s: float) -> Floats:
         """Return the run time of each job over all its attempts."""

@@ -33,6 +33,7 @@ class Shares:
         self.used = np.zeros(0)
         self.weight = np.zeros(0)
         self.quota = np.zeros(0)
+        self.has_quotas = False
         self.credit = np.zeros(0)
         self.usage = np.zeros(0)
         self.tokens = np.zeros(0)
@@ -56,6 +57,7 @@ class Shares:
         self.weight[number * NUM_KINDS : (number + 1) * NUM_KINDS] = team.weight
         caps = [np.inf if team.quota is None else float(team.quota) for team in self.teams]
         self.quota = np.repeat(np.array(caps), NUM_KINDS)
+        self.has_quotas = bool(np.isfinite(self.quota).any())
         self._stale = True
         return number
 
@@ -154,12 +156,13 @@ class Shares:
         self._hour_used += self.used * (upto_s - at_s)
         self._hour_entitled += entitled * seconds
         kept = 0.5 ** (policy.tick_s / policy.credit_half_life_s)
+        wants = self.demand > 0
         limit = policy.credit_max * entitled * HOUR_S
         gained = (entitled - self.used) * policy.tick_s * (1 - kept**ticks) / (1 - kept)
         credit = np.minimum(np.maximum(self.credit * kept**ticks + gained, -limit), limit)
-        self.credit = np.where(self.demand > 0, credit, 0.0)
+        self.credit = np.where(wants, credit, 0.0)
         self.usage = decayed(self.usage, self.used, seconds, policy.share_decay_s or AWS_LEAST_DECAY_S)
-        self._last_active_s = np.where(self.demand > 0, upto_s, self._last_active_s)
+        self._last_active_s[wants] = upto_s
         refill = policy.preemptions_per_h * seconds / HOUR_S
         self.tokens = np.minimum(policy.preemption_burst, self.tokens + refill)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from batch import events
-from batch.model import Cause
+from batch.model import Cause, JobSpec
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
@@ -21,12 +21,18 @@ from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
-from batch.scheduler.shares import Shares
+from batch.scheduler.shares import NUM_KINDS, Shares
+
+Recall = Callable[[int], tuple[JobSpec, float]]
+"""From the uid of a job to its specification, with what was changed since, and when it was submitted."""
 
 
 @dataclass(slots=True)
 class Claim:
-    """Room that is being made for one job: the victims that have not left yet, and how long it is kept afterwards."""
+    """Room that is being made for one job: the victims that have not left yet, and how long it is kept afterwards.
+
+    A job that moves to other nodes claims room there, and is what has to leave first.
+    """
 
     victims: set[int] = field(default_factory=set)
     until_s: float = inf
@@ -38,8 +44,10 @@ class SchedulerState:
     `clock_s` is the latest time seen; it never goes back, whatever the events' clock does.
     """
 
-    def __init__(self, policy: PolicyConfig | None = None) -> None:
+    def __init__(self, policy: PolicyConfig | None = None, recall: Recall | None = None) -> None:
+        """`recall` is asked for a job that is over when it is to run again: it has left the memory then."""
         self.policy = policy or PolicyConfig()
+        self._recall = recall
         self.clock_s = 0.0
         self.shares = Shares(self.policy)
         self.learner = Learner(self.policy.prior_weight)
@@ -51,7 +59,7 @@ class SchedulerState:
         self.claims: dict[int, Claim] = {}
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for: dict[int, list[int]] = {}
-        self._kinds: Ints = np.zeros(0, dtype=np.int64)
+        self._places: Bools = np.zeros((0, 0), dtype=np.bool_)
 
     @property
     def waiting_count(self) -> int:
@@ -111,11 +119,18 @@ class SchedulerState:
         return pools
 
     @property
-    def kinds(self) -> Ints:
-        """Return the kind of chip of each profile."""
-        if len(self._kinds) < len(self.roster.profiles):
-            self._kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
-        return self._kinds
+    def places(self) -> Bools:
+        """Say what may be in each domain, which is pool * kinds + kind: [domains, columns].
+
+        The columns are the domains, for what runs there, then the profiles, for what waits.
+        """
+        num, hosts = len(self.pools) * NUM_KINDS, self.hosts.T
+        if self._places.shape != (num, num + hosts.shape[1]):
+            kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
+            stacked = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1)
+            of_profiles = stacked.reshape(num, hosts.shape[1])  # not -1: before the first pool nothing can be inferred
+            self._places = np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
+        return self._places
 
     @staticmethod
     def _could_host(pool: PoolNodes, profile: Profile) -> bool:
@@ -145,6 +160,7 @@ class SchedulerState:
 
     def _forget_hosts(self) -> None:
         self._hosts = np.zeros((0, 0), dtype=np.bool_)
+        self._places = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for.clear()
 
     def _job_submitted(self, event: events.JobSubmitted) -> None:
@@ -248,11 +264,13 @@ class SchedulerState:
             return
         job.placement.stopping = True
         self.running.table.put(job.placement.row, "stopping", True)
-        if event.beneficiary is not None:
+        if event.beneficiary is not None and self.roster.knows(event.beneficiary):
             job.preempted_by.add(event.beneficiary)
             self.claims.setdefault(event.beneficiary, Claim()).victims.add(job.uid)
             beneficiary = self.roster.find(event.beneficiary)
             self.shares.tokens[beneficiary.share] -= not always_preempts(beneficiary.tier, job.tier)
+            if event.moves:  # after the beneficiary's: the room for it comes first
+                self.claims.setdefault(job.uid, Claim({job.uid}))
 
     def _job_unknown(self, event: events.JobUnknown) -> None:
         self._set_unknown(event.uid, True)
@@ -301,14 +319,18 @@ class SchedulerState:
         sweep = job.sweep
         last = sweep is not None and sweep.count_end(outcome, 1)
         self.roster.end(job.uid, outcome == "succeeded", self.clock_s)
+        self.roster.forget(job)
         if sweep is not None and last:
             self.roster.end(sweep.uid, sweep.succeeded == sweep.ended, self.clock_s)
 
     def _job_requeued(self, event: events.JobRequeued) -> None:
+        if self._recall is not None and not self.roster.knows(event.uid):
+            self.roster.recall(event.uid, *self._recall(event.uid))
         job = self.roster.touch(event.uid)
         if job.sweep is not None and job.outcome is not None:
             job.sweep.count_end(job.outcome, -1)
         job.outcome, job.stop_s, job.eligible_s, job.attained_s, job.counted_bin = None, self.clock_s, 0.0, 0.0, -1
+        job.held = False
         self.roster.reopen(job.uid)
         self.roster.admit(job, self.clock_s)
 

@@ -1,9 +1,10 @@
 """A journal, decided again: would today's scheduler decide what was decided then?"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from batch.events import Event, JobPlaced, JobStopping
+from batch.events import Event, JobChanged, JobPlaced, JobStopping, JobSubmitted
+from batch.model import JobSpec
 from batch.scheduler.actions import Place, Preempt
 from batch.scheduler.decision import decide
 from batch.scheduler.policy import PolicyConfig
@@ -34,16 +35,29 @@ def redecide(
     """
     rows = list(journal)
     decisions = _decisions(rows)
-    state = SchedulerState(policy)
+    submitted: dict[int, tuple[JobSpec, float]] = {}
+    state = SchedulerState(policy, submitted.__getitem__)
     divergences: list[Divergence] = []
     for seq, event in [(0, None), *rows]:
         if event is not None:
+            _remember(submitted, event)
             state.apply(event)
         for time_s, then in decisions.get(seq, {}).items():
             now = _decided(state, time_s)
             if tuple(then) != now:
                 divergences.append(Divergence(time_s, tuple(then), now))
     return sum(len(at) for at in decisions.values()), tuple(divergences)
+
+
+def _remember(submitted: dict[int, tuple[JobSpec, float]], event: Event) -> None:
+    """Note what was submitted, and what was changed since: what a queue would answer."""
+    if isinstance(event, JobSubmitted):
+        submitted[event.uid] = (event.spec, event.time_s)
+    elif isinstance(event, JobChanged) and event.uid in submitted:
+        spec, since_s = submitted[event.uid]
+        given = {name: getattr(event, name) for name in ("tier", "time_limit_s", "deadline_s")}
+        changes = {name: value for name, value in given.items() if value is not None}
+        submitted[event.uid] = (replace(spec, **changes), since_s)
 
 
 def _decisions(rows: list[tuple[int, Event]]) -> dict[int, dict[float, list[Choice]]]:

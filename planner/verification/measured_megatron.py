@@ -102,7 +102,7 @@ def megatron_2021_rows(calibration: Calibration) -> list[Megatron2021]:
     The table does not say micro-batches and interleaving. As the authors took the best, so does this: the fastest of
     those that fit into the memory, by the model's own opinion.
     """
-    with reference_file("throughput", "megatron2021_table1.csv").open(newline="", encoding="utf-8") as file:
+    with reference_file("scaling", "throughput", "megatron2021_table1.csv").open(newline="", encoding="utf-8") as file:
         return [_row_2021(row, calibration) for row in csv.DictReader(file)]
 
 

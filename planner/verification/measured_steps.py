@@ -71,7 +71,7 @@ def decoder(name: str, width: int, heads: int, layers: int, vocabulary: int, tok
 
 def mpt_steps() -> list[MeasuredStep]:
     """Return llm-foundry's 209 measurements in bf16. Raises NoReferenceDataError."""
-    with reference_file("throughput", "llm_foundry_mpt.csv").open(newline="", encoding="utf-8") as file:
+    with reference_file("scaling", "throughput", "llm_foundry_mpt.csv").open(newline="", encoding="utf-8") as file:
         return [_mpt_step(row) for row in csv.DictReader(file) if "bf16" in row["precision"]]
 
 

@@ -1,8 +1,11 @@
 """`python -m scripts.benchmarks.queue_http_load URL CLIENTS SECONDS`: submits jobs over connections that stay open.
 
-A process of its own, so that it shares no interpreter with what it measures. Each client submits one held job under a
-key, waits for its acknowledgement, and submits the next; an answer other than 201 ends the measurement. The token is in
-$OSTINATO_TOKEN. Prints one line of JSON: `per_second`, `p50_ms`, `p99_ms`.
+A process of its own, so that it shares no interpreter with what it measures. Each client is an open connection, as a
+program has that submits with our API, and speaks HTTP/1.1: it submits one held job under a key, waits for its
+acknowledgement, and submits the next; an answer other than 201 ends the measurement. All clients live in one event
+loop, which costs some 45 microseconds a submission on a core of the same machine; the `sbatch` beside which this is
+measured is a process for each job. The token is in $OSTINATO_TOKEN.
+Prints one line of JSON: `per_second`, `p50_ms`, `p99_ms`.
 """
 
 import asyncio

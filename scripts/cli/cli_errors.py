@@ -32,6 +32,7 @@ def _exit_codes() -> tuple[tuple[tuple[type[Exception], ...], ExitCode | PlanExi
     return (
         ((ConfigError, CommandError, BatchError), ExitCode.BAD_INPUT),
         ((recipes.UnknownChoiceError, recipes.CombinationError), ExitCode.BAD_INPUT),
+        ((batch.PoolTakenError,), ExitCode.ENVIRONMENT),
         ((batch.BadRequestError, batch.AmbiguousIdError, batch.ConflictError), ExitCode.BAD_INPUT),
         ((NotFoundError, ObjectMissing, batch.NotFoundError), ExitCode.NOT_FOUND),
         ((recipes.NoCatalogueError, recipes.MissingShardError), ExitCode.NOT_FOUND),

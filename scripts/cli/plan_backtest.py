@@ -8,7 +8,7 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, print_json, print_table, say
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, print_json, print_table, say
 from scripts.cli.plan_columns import ColumnOption, columns_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def backtest(
     ),
     column: ColumnOption = None,
     plot: Annotated[Path | None, typer.Option(help="folder for a picture")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Forecast large runs from those far below them: errors beside Approach 3's, coverage, widths."""

@@ -8,7 +8,16 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode, PlanExitCode
-from scripts.cli.output import OutputFormat, OutputOption, format_duration, print_facts, print_json, print_table, say
+from scripts.cli.output import (
+    JsonOption,
+    OutputFormat,
+    OutputOption,
+    format_duration,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+)
 from scripts.cli.plan_options import System, SystemOptions, dated_price, today, with_system_options
 
 if TYPE_CHECKING:
@@ -33,7 +42,7 @@ def cost(  # noqa: PLR0913 - the options of one command line
     restart_s: Annotated[float, typer.Option(min=0, help="from an interruption until training goes on")] = 60.0,
     storage_price: Annotated[str | None, typer.Option(help="dollars per GB-month and their day")] = None,
     plot: Annotated[Path | None, typer.Option(help="file for a picture of price and time")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Estimate what a run costs; with --compare, on several kinds of machines, each with a layout that fits there."""

@@ -8,7 +8,7 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, plural, print_facts, print_json, print_table, say
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, plural, print_facts, print_json, print_table, say
 
 if TYPE_CHECKING:
     from planner.laws import Comparison, Law
@@ -27,7 +27,7 @@ def fit(  # noqa: PLR0913 - the options of one command line
     level: Annotated[float, typer.Option(help="of the intervals")] = 0.9,
     seed: Annotated[int, typer.Option(help="of the resamples")] = 0,
     plot: Annotated[Path | None, typer.Option(help="folder for pictures")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Fit scaling laws to runs: parameters with intervals, and the best size for a budget by each law and approach."""

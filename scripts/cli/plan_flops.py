@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scripts.cli.cli_errors import CommandError
-from scripts.cli.output import OutputFormat, OutputOption, plural, print_facts, print_json, print_table
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, plural, print_facts, print_json, print_table
 from scripts.cli.plan_options import read_model
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def flops(  # noqa: PLR0913 - the options of one command line
     lora_target: Annotated[list[str] | None, typer.Option(help="pattern of products that get an adapter")] = None,
     freeze: Annotated[list[str] | None, typer.Option(help="pattern of weights that are not trained")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="show where the FLOPs and the parameters lie")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Count the FLOPs of a model: of a batch, of a training, and what a budget buys."""

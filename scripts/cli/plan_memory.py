@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scripts.cli.exit_codes import ExitCode, PlanExitCode
-from scripts.cli.output import OutputFormat, OutputOption, format_bytes, print_facts, print_json, print_table
+from scripts.cli.output import (
+    JsonOption,
+    OutputFormat,
+    OutputOption,
+    format_bytes,
+    print_facts,
+    print_json,
+    print_table,
+)
 from scripts.cli.plan_options import System, SystemOptions, with_system_options
 
 if TYPE_CHECKING:
@@ -18,7 +26,7 @@ def memory(
     options: SystemOptions,
     *,
     plot: Annotated[Path | None, typer.Option(help="file for a picture of the parts")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Estimate the memory of the most loaded rank. Exit code 4 when it does not fit."""

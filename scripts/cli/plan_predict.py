@@ -7,7 +7,7 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, print_facts, print_json, print_table, say
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, print_facts, print_json, print_table, say
 from scripts.cli.plan_columns import ColumnOption, columns_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def predict(  # noqa: PLR0913 - the options of one command line
     column: ColumnOption = None,
     force: Annotated[bool, typer.Option("--force", help="answer although the evidence does not carry it")] = False,
     plot: Annotated[Path | None, typer.Option(help="folder for a picture of the frontier")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Forecast the loss of a run from finished runs; exit code 3 where they do not carry it."""

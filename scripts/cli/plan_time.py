@@ -9,7 +9,15 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, format_duration, print_facts, print_json, print_table
+from scripts.cli.output import (
+    JsonOption,
+    OutputFormat,
+    OutputOption,
+    format_duration,
+    print_facts,
+    print_json,
+    print_table,
+)
 from scripts.cli.plan_options import System, SystemOptions, with_system_options
 
 if TYPE_CHECKING:
@@ -25,7 +33,7 @@ def time(
     steps: Annotated[int | None, typer.Option(min=1, help="steps of the run")] = None,
     log: Annotated[Path | None, typer.Option(help="steps made so far: CSV or JSON lines with step_s")] = None,
     plot: Annotated[Path | None, typer.Option(help="file for a picture of the parts")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Estimate the time of a step and of a run; with --log, the end of a run from the steps that it has made."""

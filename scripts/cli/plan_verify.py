@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, print_json, print_table, say
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, print_json, print_table, say
 
 if TYPE_CHECKING:
     from planner.verification.check import Check
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def verify(
     suites: Annotated[list[str] | None, typer.Argument(metavar="[SUITE...]", help="left out: all")] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Compute published numbers again; ends with 1 where one is missed and not explained."""

@@ -220,11 +220,30 @@ def test_a_job_runs_the_code_that_was_submitted_in_its_own_copy(
     assert "no such code" in ended.message
 
 
-def test_another_queue_is_not_obeyed(controller: FakeController, agent: AgentProcess) -> None:
+def test_another_queue_is_not_obeyed_and_what_runs_goes_on(controller: FakeController, agent: AgentProcess) -> None:
     controller.place(grant(1, "sleep", "300"))
     controller.wait_until_started(1)
-    controller.queue = "q2"
-    controller.placed.clear()
-    wait_until(lambda: agent.has_left(), "the agent to refuse")
+    ours, theirs = controller.placed[1], grant(2, "true")
+    controller.queue, controller.revision = "q2", 1
+    controller.placed = {2: theirs}
+    asked = len(controller.requests)
+    wait_until(lambda: len(controller.requests) > asked + 3, "the agent to go on asking")
     runner = ProcessIdentity.parse((read_json(agent.folder / "jobs/1/attempts/1/rank-0/started.json") or {})["process"])
     assert runner.is_alive()
+    assert not agent.has_left()
+    assert not (agent.folder / "jobs/2").exists()
+    assert {request.queue for request in controller.requests[asked:]} == {"q1"}
+    # The database is brought back, and all goes on.
+    controller.queue, controller.revision = "q1", 100
+    controller.placed = {1: ours}
+    controller.stop(1, now=True)
+    assert controller.wait_for_end(1).state == "interrupted"
+
+
+def test_a_time_limit_that_is_changed_later_holds(controller: FakeController, agent: AgentProcess) -> None:
+    controller.place(grant(1, "sleep", "600"), grant(2, "sleep", "600", time_limit_s=600.0))
+    controller.wait_until_started(1, 2)
+    controller.limit(1, 0.3)
+    controller.limit(2, 0.3)
+    ends = [controller.wait_for_end(uid) for uid in (1, 2)]
+    assert [(end.state, end.cause) for end in ends] == [("failed", Cause.TIME_LIMIT)] * 2

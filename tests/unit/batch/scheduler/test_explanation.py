@@ -40,7 +40,8 @@ def test_each_constraint_has_its_code() -> None:
     }
     assert {uid: code(queue, uid) for uid in expected} == expected
     queue.end(failed, "failed")
-    assert code(queue, failed) == "ended"
+    with pytest.raises(NotFoundError, match="whether it is over"):
+        code(queue, failed)
     assert code(queue, queue.submit(after=(Dependency(failed),))) == "dependency_failed"
     assert set(expected.values()) <= set(CODES)
 
@@ -99,6 +100,16 @@ def test_members_of_a_sweep_know_their_place_without_a_record() -> None:
     answer = why(queue.state, sweep + 7_000, queue.now_s)
     assert answer.place == answer.team_place == 7_000
     assert len(queue.state.roster.jobs) == 1
+
+
+def test_jobs_of_its_own_kind_are_named_among_those_ahead() -> None:
+    queue = fleet(nodes=1)
+    queue.submit(gpus=8)
+    queue.act()
+    urgent = queue.submit(gpus=8, tier=Tier.INTERACTIVE)
+    first, second, third = (queue.submit(gpus=8) for _ in range(3))
+    assert why(queue.state, first, queue.now_s).ahead == (urgent,)
+    assert why(queue.state, third, queue.now_s).ahead == (urgent, first, second)
 
 
 def test_making_room_is_said() -> None:

@@ -79,3 +79,41 @@ def test_victims_are_whom_it_costs_least_unless_the_youngest_are_asked_for() -> 
         first = next(action for action in queue.act() if isinstance(action, Preempt))
         stopped.append((victims, first.uid == young))
     assert stopped == [(Victims.BILL, False), (Victims.YOUNGEST, True)]
+
+
+def test_the_place_of_a_mover_is_kept_while_it_saves() -> None:
+    queue, jobs = halves(2)
+    gang = queue.submit(gpus=8)
+    queue.now_s += 3 * HOUR_S
+    [moved] = [action for action in queue.act(grace=True) if isinstance(action, Preempt)]
+    other = next(uid for uid in jobs if uid != moved.uid)
+    # While it saves, others come who would fit exactly where it is to go on.
+    rivals = [queue.submit(gpus=4) for _ in range(3)]
+    for _ in range(5):
+        queue.now_s += 10
+        queue.act(grace=True)
+        assert set(queue.places) == {moved.uid, other}, "neither the room of the gang nor the mover's is given away"
+    queue.stop(moved.uid)
+    queue.act()
+    assert {gang, moved.uid, other} <= set(queue.places)
+    assert not set(rivals) & set(queue.places)
+
+
+def test_a_place_that_is_lost_meanwhile_costs_the_mover_only_its_wait() -> None:
+    queue, _ = halves(2)
+    gang = queue.submit(gpus=8)
+    queue.now_s += 3 * HOUR_S
+    [moved] = [action for action in queue.act(grace=True) if isinstance(action, Preempt)]
+    queue.pool(nodes=1)  # the node where it was to go on, or the other one, has left the pool
+    queue.now_s += 60
+    queue.stop(moved.uid)
+    queue.act(grace=True)
+    queue.pool(nodes=2)
+    for _ in range(40):
+        queue.now_s += 600
+        queue.act()
+        for uid in list(queue.places):
+            if uid != moved.uid:
+                queue.end(uid)
+    assert moved.uid in queue.places
+    assert gang in queue.ended

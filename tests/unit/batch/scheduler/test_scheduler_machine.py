@@ -84,7 +84,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(number=ANY)
     def ask_why(self, number: int) -> None:
-        uids = sorted(self.queue.specs)
+        uids = sorted(uid for uid in self.queue.specs if self.queue.state.roster.knows(uid))
         if uids:
             answer = why(self.queue.state, uids[number % len(uids)], self.queue.now_s)
             assert answer.reason.text

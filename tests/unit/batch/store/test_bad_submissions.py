@@ -20,8 +20,8 @@ from batch.spec_checks import SPEC_LIMIT_BYTES
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (command(shape=Shape(0, 8)), "shape.nodes = 0: must be at least 1"),
-        (command(shape=Shape(1, -1)), "shape.gpus = -1: must be at least 0"),
+        (command(shape=Shape(0, 8)), "shape.nodes = 0: must be from 1 to 1000000"),
+        (command(shape=Shape(1, -1)), "shape.gpus = -1: must be from 0 to 1000000"),
         (command(shape=Shape(1, 0, 0)), "neither GPUs nor CPUs"),
         (command("n" * 201), "name has 201 characters: at most 200"),
         (command(kind=""), "kind is empty"),
