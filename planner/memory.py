@@ -115,8 +115,9 @@ def memory_of_layouts(
     for pp, interleave, at in layouts.pipelines():
         chosen = layouts.take(at)
         stages = rows.stages(pp, interleave)
-        # Most is in flight on the first stages, and the logits lie on the last.
-        for number in sorted({0, min(1, pp - 1), pp - 1}):
+        # Of stages with equal layers the first has most in flight; the logits lie on the last.
+        first = {runs: number for number, runs in reversed(list(enumerate(stages)))}
+        for number in sorted({*first.values(), pp - 1}):
             _raise_to(found, at, Stage.of(rows, stages[number], number, chosen), given)
     return found
 

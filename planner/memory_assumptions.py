@@ -21,7 +21,8 @@ class Assumptions:
 
     update: Update = Update.FOREACH
     reduce_bucket_elements: int = 500_000_000
-    """DeepSpeed's reduce_bucket_size: a buffer of that many gradients, allocated whole, at stages 1 to 3."""
+    """DeepSpeed's reduce_bucket_size: a buffer of that many gradients. torch's DistributedDataParallel copies all of
+    them unless it is told to use views: give it the number of weights."""
     overlaps_reduction: bool = True
     """DeepSpeed's overlap_comm: two such buffers."""
     live_parameters: int = 1_000_000_000

@@ -174,11 +174,12 @@ def _has_masters(layouts: LayoutTable) -> Mask:
 
 def _buffers(layouts: LayoutTable, given: Assumptions, total: Array, largest: Array) -> Array:
     """Return the bytes of reduction buckets, and of gathered weights at stage 3."""
-    buckets = np.minimum(given.reduce_bucket_elements, total) * (2 if given.overlaps_reduction else 1)
+    bucket = np.minimum(given.reduce_bucket_elements, total)
+    # Stage 0 reduces after the backward pass: one bucket at a time.
+    buckets = bucket * np.where((layouts.zero > 0) & given.overlaps_reduction, 2.0, 1.0)
     gathered = np.minimum(np.minimum(given.live_parameters, total), largest + given.prefetch_elements)
     elements = buckets + np.where(layouts.zero < 3, 0.0, gathered)
-    is_cut = (layouts.zero > 0) & (layouts.shards > 1)
-    return np.where(is_cut, layouts.precision.element_bytes * elements, 0.0)
+    return np.where(layouts.shards > 1, layouts.precision.element_bytes * elements, 0.0)
 
 
 def _kept(stage: Stage) -> list[Array]:
