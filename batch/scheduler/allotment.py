@@ -9,6 +9,9 @@ from batch.scheduler.ranking import Ranking
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
+_MOSTLY_ENOUGH = 2048
+"""Of a long ranking, so many entries mostly take all chips: the rest is looked at only if they leave any."""
+
 _DISPLACED = [(one.rank, other.rank) for one in Tier for other in Tier if always_preempts(one, other)]
 
 
@@ -52,15 +55,17 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     taken = np.zeros(len(left), dtype=np.int64)
     rooms, places = _rooms(state, fixed, now_s), state.places
     for pool, kind in _domains(state):
-        room = float(rooms[pool, kind])
-        if room <= 0:
-            continue
-        members = places[pool * NUM_KINDS + kind][ranking.place].nonzero()[0]
-        got = fill(ranking.chips[members], left[members], room)
-        some = got.nonzero()[0]
-        members, got = members[some], got[some]
-        taken[members] += got
-        left[members] -= got
+        room, here = float(rooms[pool, kind]), places[pool * NUM_KINDS + kind]
+        for first in (0, _MOSTLY_ENOUGH):
+            if room <= 0 or first >= len(left):
+                break
+            part = slice(first, first + _MOSTLY_ENOUGH if first == 0 else None)
+            members = (here[ranking.place[part]] & (left[part] > 0)).nonzero()[0] + first
+            chips = ranking.chips[members]
+            got = fill(chips, left[members], room)
+            taken[members] += got
+            left[members] -= got
+            room -= float(chips @ got)
     keeps = fixed
     keeps[ranking.row[runs[taken[runs] > 0]]] = True
     taken[runs] = 0
