@@ -4,6 +4,7 @@ import numpy as np
 
 from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.draft import Draft
 from batch.scheduler.policy import always_preempts
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.shares import NUM_KINDS
@@ -36,14 +37,15 @@ def fill(chips: Floats, count: Ints, room: float) -> Ints:
     return taken
 
 
-def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools, Ints]:
+def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
     """Return who would have the chips if moving were free: for each running row, and how many jobs of each entry.
 
     Chips are counted, not nodes. What may not be moved (younger than the minimum run, not preemptible) stays first.
     A bucket that several pools could hold goes to the one with the largest part free.
     """
+    state = draft.state
     table = state.running.table
-    young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
+    young = draft.now_s - table["start_s"] < state.policy.minimum_run_s - 1
     waits = ranking.tier[~ranking.running]
     for displacing, displaced in _DISPLACED:
         if (waits == displacing).any():
@@ -53,7 +55,7 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     runs = ranking.running.nonzero()[0]
     left[runs[fixed[ranking.row[runs]]]] = 0
     taken = np.zeros(len(left), dtype=np.int64)
-    rooms, places = _rooms(state, fixed, now_s), state.places
+    rooms, places = _rooms(state, fixed, draft.held_back), state.places
     for pool, kind in _domains(state):
         room, here = float(rooms[pool, kind]), places[pool * NUM_KINDS + kind]
         for first in (0, _MOSTLY_ENOUGH):
@@ -75,7 +77,7 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
 def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     """Return (pool, kind) of all pools, for kinds of chips that anybody wants, the emptiest first."""
     demand = state.shares.demand
-    kinds = [kind for kind in range(NUM_KINDS) if demand[kind::NUM_KINDS].any()]
+    kinds = np.flatnonzero(demand.reshape(-1, NUM_KINDS).any(axis=0)).tolist()
     domains = [(pool, kind) for pool in range(len(state.pools)) for kind in kinds]
     if len(domains) <= 1:
         return domains
@@ -83,18 +85,15 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     return [domain for _, domain in sorted(zip(fullness, domains, strict=True))]
 
 
-def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
+def _rooms(state: SchedulerState, fixed: Bools, held_back: Floats) -> Floats:
     """Return the chips that are neither under jobs that stay nor held back for other teams: [pools, kinds]."""
     table, num = state.running.table, len(state.pools) * NUM_KINDS
     domain = table["pool"] * NUM_KINDS + table["kind"]
     stay = fixed & ~table["stopping"]
     kept = np.bincount(domain[stay], weights=table["chips"][stay], minlength=num).reshape(-1, NUM_KINDS)
     here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)
-    rooms = np.zeros((len(state.pools), NUM_KINDS))
-    for number, pool in enumerate(state.pools):
-        beside = float(pool.sum_used[1]) - here[number, 1]
-        rooms[number] = float(pool.sums[0]), float(pool.sums[1]) - beside
-    held_back = state.shares.held_back(now_s)
+    rooms = np.array([pool.sums for pool in state.pools], dtype=np.float64).reshape(-1, NUM_KINDS)
+    rooms[:, 1] -= np.array([pool.sum_used[1] for pool in state.pools]) - here[:, 1]
     if held_back.any():
         rooms -= held_back * rooms / np.maximum(1.0, state.shares.capacity)
     return np.asarray(rooms - kept)

@@ -67,13 +67,16 @@ def _pieces(state: SchedulerState, now_s: float) -> Pieces:
     if known is not None and changed is not None:
         changed[[*tables[0].touched, *tables[1].touched]] = True
         changed |= known.until_s <= now_s
-        if 2 * np.count_nonzero(changed) > len(changed):
-            changed = None
     for table in tables:
         table.touched.clear()
-    pieces = _cut(state, now_s, premises, changed, lasting=not few)
+    order = shares.order.argsort()
+    if known is not None and changed is not None and not changed.any() and np.array_equal(order, known.order):
+        return known
+    if changed is not None and 2 * np.count_nonzero(changed) > len(changed):
+        changed = None
+    pieces = _cut(state, now_s, premises, order, changed, lasting=not few)
     if known is not None and changed is not None:
-        pieces = known.with_fresh(pieces, changed, shares.order.argsort())
+        pieces = known.with_fresh(pieces, changed)
     state.pieces = None if few else pieces
     return pieces
 
@@ -86,10 +89,11 @@ def _room_in_quota(shares: Shares) -> Floats:
     return np.asarray(np.minimum(np.maximum(shares.quota - used, 0.0), _NO_QUOTA))
 
 
-def _cut(state: SchedulerState, now_s: float, premises: Premises, among: Bools | None, *, lasting: bool) -> Pieces:
+def _cut(
+    state: SchedulerState, now_s: float, premises: Premises, by_order: Ints, among: Bools | None, *, lasting: bool
+) -> Pieces:
     """Work out the pieces of the shares `among` (None: all), and, if they are `lasting`, until when they hold."""
-    policy, shares = state.policy, state.shares
-    price = premises.common[0]
+    policy, price = state.policy, premises.common[0]
     runs = Side.of_running(state, now_s, among)
     waits = Side.of_waiting(state, now_s, price, premises.room, among)
     share = np.concatenate([runs.share, waits.share])
@@ -98,12 +102,14 @@ def _cut(state: SchedulerState, now_s: float, premises: Premises, among: Bools |
     index = np.concatenate([runs.index, waits.index])
     count = np.concatenate([runs.count, waits.count])
     since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = ordered(tier + len(Tier) * shares.order[share], -index, since_s)
+    place_of = np.empty_like(by_order)
+    place_of[by_order] = np.arange(len(by_order))
+    order = ordered(tier + len(Tier) * place_of[share], -index, since_s)
     share, chips, count = share[order], chips[order], count[order]
     starts = _starts(share)
     before = _before(starts, chips * count)
     target = team_target(premises.target[share], order < len(runs.row), policy)
-    until_s = np.full(len(shares.used), np.inf)
+    until_s = np.full(len(by_order), np.inf)
     if lasting and len(order):
         each_s = [running_until_s(state, runs.row, now_s), waiting_until_s(state, waits.row, now_s)]
         until_s[share[starts]] = np.minimum.reduceat(np.concatenate(each_s)[order], starts)
@@ -119,8 +125,8 @@ def _cut(state: SchedulerState, now_s: float, premises: Premises, among: Bools |
     ints[2], ints[3] = count, tier
     ints[4] = np.concatenate([runs.place, waits.place])[order]
     ints[5, at] = factor > 0
-    first, size = _spans(share[source], len(until_s))
-    return Pieces(premises, ints, np.stack([chips, value, _ONE_TIER * tier - value]), first, size, until_s)
+    floats = np.stack([chips, value, _ONE_TIER * tier - value])
+    return Pieces(premises, by_order, ints, floats, *_spans(share[source], len(by_order)), until_s)
 
 
 def _starts(share: Ints) -> Ints:

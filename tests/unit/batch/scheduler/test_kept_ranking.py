@@ -88,7 +88,7 @@ def test_a_single_end_leaves_the_other_shares_as_they_are() -> None:
     queue.end(min(queue.places))
     with mock.patch.object(ranking, "_cut", wraps=ranking._cut) as cut:
         queue.decide()
-    changed = cut.call_args_list[0].args[3]
+    changed = cut.call_args_list[0].args[4]
     assert changed is not None
     assert 1 <= np.count_nonzero(changed) <= 2  # the job's share, and that of the row that moved into its place
     assert_as_anew(queue.state)
