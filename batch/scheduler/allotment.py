@@ -56,18 +56,20 @@ def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
     left[runs[fixed[ranking.row[runs]]]] = 0
     taken = np.zeros(len(left), dtype=np.int64)
     rooms, places = _rooms(state, fixed, draft.held_back), state.places
+    parts = [slice(first, first + _MOSTLY_ENOUGH) for first in range(0, len(left), _MOSTLY_ENOUGH)]
     for pool, kind in _domains(state):
         room, here = float(rooms[pool, kind]), places[pool * NUM_KINDS + kind]
-        for first in (0, _MOSTLY_ENOUGH):
-            if room <= 0 or first >= len(left):
+        for part in parts:
+            if room <= 0:
                 break
-            part = slice(first, first + _MOSTLY_ENOUGH if first == 0 else None)
-            members = (here[ranking.place[part]] & (left[part] > 0)).nonzero()[0] + first
+            members = here[ranking.place[part]].nonzero()[0] + part.start
             chips = ranking.chips[members]
             got = fill(chips, left[members], room)
+            some = got.nonzero()[0]
+            members, got = members[some], got[some]
             taken[members] += got
             left[members] -= got
-            room -= float(chips @ got)
+            room -= float(chips[some] @ got) if len(parts) > 1 else 0.0
     keeps = fixed
     keeps[ranking.row[runs[taken[runs] > 0]]] = True
     taken[runs] = 0
@@ -77,7 +79,7 @@ def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
 def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     """Return (pool, kind) of all pools, for kinds of chips that anybody wants, the emptiest first."""
     demand = state.shares.demand
-    kinds = np.flatnonzero(demand.reshape(-1, NUM_KINDS).any(axis=0)).tolist()
+    kinds = [kind for kind in range(NUM_KINDS) if demand[kind::NUM_KINDS].any()]
     domains = [(pool, kind) for pool in range(len(state.pools)) for kind in kinds]
     if len(domains) <= 1:
         return domains
@@ -92,8 +94,10 @@ def _rooms(state: SchedulerState, fixed: Bools, held_back: Floats) -> Floats:
     stay = fixed & ~table["stopping"]
     kept = np.bincount(domain[stay], weights=table["chips"][stay], minlength=num).reshape(-1, NUM_KINDS)
     here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)
-    rooms = np.array([pool.sums for pool in state.pools], dtype=np.float64).reshape(-1, NUM_KINDS)
-    rooms[:, 1] -= np.array([pool.sum_used[1] for pool in state.pools]) - here[:, 1]
+    rooms = np.zeros((len(state.pools), NUM_KINDS))
+    for number, pool in enumerate(state.pools):
+        beside = float(pool.sum_used[1]) - here[number, 1]
+        rooms[number] = float(pool.sums[0]), float(pool.sums[1]) - beside
     if held_back.any():
         rooms -= held_back * rooms / np.maximum(1.0, state.shares.capacity)
     return np.asarray(rooms - kept)

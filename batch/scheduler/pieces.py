@@ -31,11 +31,11 @@ class Pieces:
 
     `ints`, [6, pieces]: row, whether it runs, count, tier, place, whether it is priced. `floats`, [3, pieces]: chips,
     value, and the key by which all are ranked. Share s has pieces `first[s]` to `first[s] + size[s]`, which stay as
-    they are until `until_s[s]` unless one of its rows or its premises change. `order` has the shares in their order.
+    they are until `until_s[s]` unless one of its rows or its premises change. `places`: the shares' order.
     """
 
     premises: Premises
-    order: Ints
+    places: Ints
     ints: Ints
     floats: Floats
     first: Ints
@@ -45,7 +45,8 @@ class Pieces:
     def with_fresh(self, fresh: "Pieces", changed: Bools) -> "Pieces":
         """Return the pieces of `fresh` for the shares that `changed`, and these for the others, in its order."""
         size = np.where(changed, fresh.size, self.size)
-        some = fresh.order[size[fresh.order] > 0]
+        in_order = fresh.places.argsort()
+        some = in_order[size[in_order] > 0]
         new, size_of_some = changed[some], size[some]
         low = np.where(new, fresh.first[some], self.first[some])
         high = low + size_of_some
@@ -61,7 +62,7 @@ class Pieces:
         floats = [(fresh if anew else self).floats[:, start:end] for anew, start, end in spans]
         return Pieces(
             fresh.premises,
-            fresh.order,
+            fresh.places,
             np.concatenate(ints, axis=1) if ints else fresh.ints,
             np.concatenate(floats, axis=1) if floats else fresh.floats,
             first,

@@ -41,6 +41,7 @@ _FEW = 512
 """With fewer entries, to work out everything anew takes less time than to find out what changed."""
 
 _FIRST = np.zeros(1, dtype=np.int64)
+_NEVER = np.zeros(0)
 
 
 def rank(state: SchedulerState, now_s: float) -> Ranking:
@@ -69,12 +70,12 @@ def _pieces(state: SchedulerState, now_s: float) -> Pieces:
         changed |= known.until_s <= now_s
     for table in tables:
         table.touched.clear()
-    order = shares.order.argsort()
-    if known is not None and changed is not None and not changed.any() and np.array_equal(order, known.order):
+    places = shares.order
+    if known is not None and changed is not None and not changed.any() and np.array_equal(places, known.places):
         return known
     if changed is not None and 2 * np.count_nonzero(changed) > len(changed):
         changed = None
-    pieces = _cut(state, now_s, premises, order, changed, lasting=not few)
+    pieces = _cut(state, now_s, premises, places, changed, lasting=not few)
     if known is not None and changed is not None:
         pieces = known.with_fresh(pieces, changed)
     state.pieces = None if few else pieces
@@ -90,7 +91,7 @@ def _room_in_quota(shares: Shares) -> Floats:
 
 
 def _cut(
-    state: SchedulerState, now_s: float, premises: Premises, by_order: Ints, among: Bools | None, *, lasting: bool
+    state: SchedulerState, now_s: float, premises: Premises, places: Ints, among: Bools | None, *, lasting: bool
 ) -> Pieces:
     """Work out the pieces of the shares `among` (None: all), and, if they are `lasting`, until when they hold."""
     policy, price = state.policy, premises.common[0]
@@ -102,14 +103,12 @@ def _cut(
     index = np.concatenate([runs.index, waits.index])
     count = np.concatenate([runs.count, waits.count])
     since_s = np.concatenate([runs.since_s, waits.since_s])
-    place_of = np.empty_like(by_order)
-    place_of[by_order] = np.arange(len(by_order))
-    order = ordered(tier + len(Tier) * place_of[share], -index, since_s)
+    order = ordered(tier + len(Tier) * places[share], -index, since_s)
     share, chips, count = share[order], chips[order], count[order]
     starts = _starts(share)
     before = _before(starts, chips * count)
     target = team_target(premises.target[share], order < len(runs.row), policy)
-    until_s = np.full(len(by_order), np.inf)
+    until_s = np.full(len(places), np.inf) if lasting else _NEVER
     if lasting and len(order):
         each_s = [running_until_s(state, runs.row, now_s), waiting_until_s(state, waits.row, now_s)]
         until_s[share[starts]] = np.minimum.reduceat(np.concatenate(each_s)[order], starts)
@@ -119,14 +118,17 @@ def _cut(
     value[at] += price * factor
     if runs.due.any() or waits.due.any():
         value += _DUE * np.concatenate([runs.due, waits.due])[order]
-    ints = np.zeros((6, len(order)), dtype=np.int64)
+    ints = np.empty((6, len(order)), dtype=np.int64)
     ints[0] = np.concatenate([runs.row, waits.row])[order]
     ints[1] = order < len(runs.row)
     ints[2], ints[3] = count, tier
     ints[4] = np.concatenate([runs.place, waits.place])[order]
+    ints[5] = 0
     ints[5, at] = factor > 0
-    floats = np.stack([chips, value, _ONE_TIER * tier - value])
-    return Pieces(premises, by_order, ints, floats, *_spans(share[source], len(by_order)), until_s)
+    floats = np.empty((3, len(order)))
+    floats[0], floats[1], floats[2] = chips, value, _ONE_TIER * tier - value
+    spans = _spans(share[source], len(places)) if lasting else (_FIRST, _FIRST)
+    return Pieces(premises, places, ints, floats, *spans, until_s)
 
 
 def _starts(share: Ints) -> Ints:
