@@ -194,6 +194,30 @@ def test_a_ledger_that_was_edited_stops_the_loop(ostinato: Ostinato, controller:
     assert "line 1 was changed after it was written" in said.err
 
 
+@pytest.mark.parametrize("is_emptied", [True, False])
+def test_a_ledger_that_was_cut_is_told_by_the_queue(
+    ostinato: Ostinato, controller: Served, study: Study, is_emptied: bool
+) -> None:
+    ok(ostinato(*SMALL, "--budgets", "1e10", "--submit"))
+    lines = study.ledger.path.read_bytes().splitlines(keepends=True)
+    study.ledger.path.write_bytes(b"" if is_emptied else b"".join(lines[:2]))
+    study.ledger.head_path.unlink()
+    said = ostinato("plan", "ingest", "--study", "s")
+    assert said.code != 0
+    assert ("entries 1 to 4 are" if is_emptied else "entries 3 to 4 are") in said.err
+
+
+def test_results_that_were_cut_away_come_back(ostinato: Ostinato, agent: FakeAgent, study: Study) -> None:
+    ok(ostinato(*SMALL, "--budgets", "1e10", "--submit"))
+    run_all(agent, study, 4)
+    assert ok(ostinato("plan", "ingest", "--study", "s", "--json")).value["finished"] == 4
+    whole = study.ledger.path.read_bytes()
+    study.ledger.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    study.ledger.head_path.unlink()
+    found = ok(ostinato("plan", "ingest", "--study", "s", "--json")).value
+    assert (found["taken_in"], found["finished"]) == (3, 4)
+
+
 def test_rungs_are_the_models_of_the_ladder() -> None:
     assert list(sizes().values()) == sorted(sizes().values())
     assert nearest([1e4, 1.1e4, 1e6]) == ["lm_10k", "lm_20k", "lm_1m"]
