@@ -65,7 +65,7 @@ def _logged(path: Path) -> Any:
         lines = text.splitlines()
         rows = [json.loads(line) for line in lines] if text.startswith("{") else list(csv.DictReader(lines))
         found = [float(row["step_s"]) for row in rows if row.get("step_s") is not None]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, csv.Error, RecursionError) as error:
         raise CommandError(f"--log {path}: must be CSV or JSON lines with step_s ({error})") from error
     if not found:
         raise CommandError(f"--log {path}: there is no step_s in it")
