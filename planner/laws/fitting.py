@@ -141,7 +141,7 @@ def fit(
 
 
 def _starts(law: Law, runs: Runs, low: Array, high: Array, delta: float) -> Array:
-    """Return where to begin; for large tables, whose every row costs the same, the best of what some rows lead to."""
+    """Return where to begin; for large tables, where each row costs, the best of what some rows lead to."""
     if len(runs) <= _MANY_ROWS:
         return law.starts(needed(law, runs.columns()), runs.loss, _STARTS)
     some = runs.take(np.linspace(0, len(runs) - 1, _MANY_ROWS).round().astype(np.intp))
@@ -152,7 +152,7 @@ def _starts(law: Law, runs: Runs, low: Array, high: Array, delta: float) -> Arra
 
 
 def default_bootstrap(rows: int) -> int:
-    """Return how many resamples are affordable where nobody says: 200 of up to 2,000 rows, 20 of 20,000, none of more."""
+    """Return how many resamples are affordable by default: 200 of up to 2,000 rows, none of more than 20,000."""
     few = _BOOTSTRAP * _MANY_ROWS // max(rows, _MANY_ROWS)
     return few if few >= _FEWEST_DRAWS else 0
 

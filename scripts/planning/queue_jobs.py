@@ -75,16 +75,16 @@ def collect(client: Client, study: Study) -> Collected:
         entry.body.run for entry in entries if isinstance(entry.body, Result) and entry.body.outcome is Outcome.FINISHED
     }
     taken = {run.run for run in study.runs() if run.is_evidence} & final
-    newest = next(reversed(jobs), None)  # its head is the farthest: it is held against the ledger every time
+    if jobs:
+        newest = next(reversed(jobs))  # its head is the farthest
+        _expect_head(study, newest, client.job(jobs[newest]), forecasts)
     over: list[StudyRun] = []
     going = 0
     for run, job_id in jobs.items():
-        if run in taken and run != newest:
+        if run in taken:
             continue
         job = client.job(job_id)
         _expect_head(study, run, job, forecasts)
-        if run in taken:
-            continue
         if job["state"] not in _OVER:  # one that was preempted has ended too, and will go on
             going += 1
             continue

@@ -29,7 +29,7 @@ def test_what_no_run_has(tmp_path: Path, value: str, column: int) -> None:
     row[column] = value
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(BadRunsError, match="row 3: (params|tokens|loss) = .*must lie between"):
+        with pytest.raises(BadRunsError, match=r"row 3: (params|tokens|loss) = .*must lie between"):
             read_runs(written(tmp_path / "runs.csv", rows=[*_ROWS[:2], tuple(row), _ROWS[3]]))
 
 
@@ -73,7 +73,7 @@ def test_too_many_runs(tmp_path: Path) -> None:
 def test_a_fit_that_is_not_finite_is_an_error() -> None:
     params = np.array([1e6, 2e6, 4e6, 8e6, 1e7, 2e7, 4e7])
     loss = np.array([4.0, 3.8, 3.6, 3.5, 3.4, 3.3, np.nan])
-    with pytest.raises(BadRunsError, match="no finite fit to these 7 runs: .*loss from"):
+    with pytest.raises(BadRunsError, match=r"no finite fit to these 7 runs: .*loss from"):
         fit(runs_of(params, 20.0 * params[::-1], loss), HOFFMANN)
 
 
