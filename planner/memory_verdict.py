@@ -1,7 +1,9 @@
 """Whether a layout fits, by how much, and the smallest change after which one that does not would."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from planner.errors import BadInputError
 from planner.hardware import Accelerator
@@ -14,6 +16,8 @@ Profiles = Callable[[int], MemoryProfile]
 
 _MOST_CHANGES = 4
 _MOST_TRIED = 2_000
+_MOST_SIZES, _MOST_DIVISOR = 32, 100_000
+"""Of micro-batches that are tried for one layout, and of the divisors that are looked for among its samples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +99,7 @@ def _changes(layout: Layout) -> Iterator[tuple[Layout, str]]:
 
 def _wanted(layout: Layout) -> Iterator[tuple[dict[str, object], str]]:
     samples = layout.micro_batch * layout.accumulation
-    smaller = [size for size in range(layout.micro_batch - 1, 0, -1) if samples % size == 0]
-    for size in smaller:
+    for size in _smaller(layout.micro_batch, samples):
         yield {"micro_batch": size, "accumulation": samples // size}, f"micro-batch {size}"
     if layout.shards > 1:
         for stage in range(layout.zero + 1, 4):
@@ -112,6 +115,16 @@ def _wanted(layout: Layout) -> Iterator[tuple[dict[str, object], str]]:
         yield {"offload": Offload.OPTIMIZER}, "optimizer in the host's memory"
     if layout.offload is not Offload.PARAMETERS and layout.zero == 3:
         yield {"offload": Offload.PARAMETERS}, "weights and optimizer in the host's memory"
+
+
+@lru_cache(maxsize=1024)
+def _smaller(micro_batch: int, samples: int) -> tuple[int, ...]:
+    """Return sizes below `micro_batch` that divide `samples`, largest first: all, or some spread over them, with 1."""
+    low = [at for at in range(1, min(math.isqrt(samples), _MOST_DIVISOR) + 1) if samples % at == 0]
+    sizes = sorted({size for at in low for size in (at, samples // at) if size < micro_batch}, reverse=True)
+    if len(sizes) <= _MOST_SIZES:
+        return tuple(sizes)
+    return tuple(sizes[round(at * (len(sizes) - 1) / (_MOST_SIZES - 1))] for at in range(_MOST_SIZES))
 
 
 def _wanted_dimensions(layout: Layout) -> Iterator[tuple[dict[str, object], str]]:

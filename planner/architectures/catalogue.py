@@ -9,6 +9,8 @@ from planner.errors import UnknownNameError
 
 _KNOWN: dict[str, dict[str, Any]] = {**TEXTS, **PICTURES}
 
+_MOST_NEAR = 10
+
 
 def known_names() -> tuple[str, ...]:
     """Return the names, sorted."""
@@ -20,6 +22,8 @@ def known_config(name: str) -> dict[str, Any]:
     config = _KNOWN.get(name.lower())
     if config is not None:
         return {"name": name.lower(), **config}
-    near = get_close_matches(name.lower(), _KNOWN, n=5, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(known_names())}"
+    near = get_close_matches(name.lower(), _KNOWN, n=_MOST_NEAR, cutoff=0.5)
+    some = known_names()[:_MOST_NEAR]
+    known = f"known are {', '.join(some)} and {len(_KNOWN) - len(some)} more."
+    hint = f"did you mean {', '.join(near)}?" if near else known
     raise UnknownNameError(f"no architecture is called {name!r}: {hint} A path to a config.json works too")

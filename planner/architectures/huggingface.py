@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.architectures.model import Model
+from planner.architectures.possible import refuse_impossible
 from planner.architectures.settings import Settings
 from planner.errors import BadInputError
 
@@ -53,6 +54,7 @@ def read_config(given: Mapping[str, Any] | Path | Settings) -> Model:
         )
     if kind not in _READERS:
         raise BadInputError(f"{kind!r} ({settings.source}): cannot be read; known are {', '.join(sorted(_READERS))}")
+    refuse_impossible(settings)
     module, _, name = _READERS[kind].partition(":")
     read: Callable[[Settings], Model] = getattr(import_module(f"planner.architectures.{module}"), name)
     return read(settings)

@@ -8,6 +8,8 @@ from planner.architectures.tape import Tape
 from planner.architectures.tuning import FULL, Tuning
 from planner.errors import BadInputError
 
+_OPTIONS = {"texts": "the number of tokens (--seq)", "pictures": "their size (--image)"}
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -33,6 +35,11 @@ class Model:
         for given, what in ((shape.tokens, "tokens"), (shape.source_tokens, "source tokens")):
             if given is not None and given < 1:
                 raise BadInputError(f"{what} = {given}: a text has at least one")
+        for asked, own, what in (
+            (shape.tokens, self.own.tokens, "texts"), (shape.image_size, self.own.image_size, "pictures"),
+        ):  # fmt: skip
+            if asked is not None and own is None:
+                raise BadInputError(f"{self.name} takes no {what}: leave out {_OPTIONS[what]}")
         tokens = shape.tokens or self.own.tokens
         source = shape.source_tokens or (shape.tokens if self.own.source_tokens else None) or self.own.source_tokens
         return BatchShape(shape.samples, tokens, source, shape.image_size or self.own.image_size)

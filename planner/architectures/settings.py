@@ -25,7 +25,7 @@ class Settings:
             return cls(given, str(given.get("_name_or_path") or given.get("name") or "the configuration"))
         try:
             values = json.loads(given.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInputError(f"{given}: cannot be read as a model's config.json ({error})") from error
         if not isinstance(values, dict):
             raise BadInputError(f"{given}: holds {type(values).__name__}, where a model's config.json holds an object")

@@ -4,7 +4,7 @@ For each family of sets, the best quarter of `CANDIDATES` random ensembles, by t
 forecast its splits; their forecasts and their σ (intervals.py) are averaged. The errors are those of a method that has
 not seen the family. Quantiles of |error| / σ over all splits are the multipliers; at each ratio each family weighs the
 same, in it each set, and in that each split. Coverage is honest once more: of each family with the multiplier that the
-other families give. `ostinato plan verify --suite forecasts` does it all and compares with the table in the code.
+other families give. `ostinato plan verify forecasts` does it all and compares with the table in the code.
 
 That the best quarter is averaged, and not the best few, was chosen on these families too: with 4 of 120 the errors at
 30 and 100 times the compute are a third larger, since 5 families cannot tell good from lucky.

@@ -8,7 +8,7 @@ with s the noise about the law, spread the standard deviation of the ensemble's 
 over the most compute of the evidence, and drop the forecast fall of ln L below the evidence's reference loss.
 
 The multipliers are quantiles of |error| / σ over the splits of the reference sets, with hyper-parameters that were
-chosen on the other families for each family: calibration.py. `ostinato plan verify --suite forecasts` computes them
+chosen on the other families for each family: calibration.py. `ostinato plan verify forecasts` computes them
 again.
 """
 

@@ -1,17 +1,19 @@
 """The ledger of forecasts: each is written before its run starts, and cannot be edited afterwards unnoticed.
 
 A file of JSON lines that only grows. Each entry carries the hash of the one before it, so that to change, remove, add
-or move a line breaks the chain from there on. What a chain cannot show is that its newest entries were cut off: note
-`Ledger.head` elsewhere (`plan sweep` hands it to the queue with the jobs), and give it to `Ledger.expect`.
+or move a line breaks the chain from there on. What a chain cannot show is that its newest entries were cut off: its
+head, the number and hash of the last entry, is kept in a file beside it, and every reading is held against that. Who
+would lose both files with the folder notes heads elsewhere (`plan sweep` hands them to the queue with the jobs) and
+gives them to `Ledger.expect`.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from planner.errors import LedgerError
@@ -19,6 +21,8 @@ from planner.forecasts.ledger_entries import GENESIS, Body, Entry, Forecast, Out
 
 LOCK_TIMEOUT_S = 10.0
 _LOCK_POLL_S = 0.01
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clock may have gone back since the entry before: less is what clocks do, more is another story."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,14 @@ class Head:
 
     def __str__(self) -> str:
         return f"{self.entries}:{self.hash}"
+
+    @staticmethod
+    def parse(text: str) -> "Head":
+        """Return what `str` wrote. Raises LedgerError."""
+        number, _, digest = text.strip().partition(":")
+        if not (number.isascii() and number.isdigit() and digest):
+            raise LedgerError(f"{text!r} is no head of a ledger: must be a number and a hash, 12:4fa0...")
+        return Head(int(number), digest)
 
 
 def _now() -> datetime:
@@ -44,6 +56,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = _now) -> None:
         self.path = path
+        self.head_path = path.with_suffix(".head")
         self._clock = clock
 
     def entries(self) -> tuple[Entry, ...]:
@@ -62,12 +75,17 @@ class Ledger:
 
     def expect(self, head: Head) -> None:
         """Raise LedgerError unless the ledger goes on from `head`, which was noted earlier."""
-        entries = self.entries()
-        if _head(entries[: head.entries]) != head:
-            raise LedgerError(
-                f"{self.path}: had {head.entries} entries ending in {head.hash[:12]} when that was noted, and now has "
-                f"{len(entries)} with another history: it was rewritten or cut; restore it from a copy"
-            )
+        self._expect(head, self.entries(), "when that was noted")
+
+    def _expect(self, head: Head, entries: tuple[Entry, ...], when: str) -> None:
+        if _head(entries[: head.entries]) == head:
+            return
+        what = f"{self.path}: had {head.entries} entries ending in {head.hash[:12]} {when}, and now has {len(entries)}"
+        missing = head.entries - len(entries)
+        if missing > 0:
+            lost = f"entry {head.entries} is" if missing == 1 else f"entries {len(entries) + 1} to {head.entries} are"
+            raise LedgerError(f"{what}: {lost} missing: it was cut; restore it from a copy")
+        raise LedgerError(f"{what} with another history: it was rewritten; restore it from a copy")
 
     def record_forecast(self, forecast: Forecast) -> Entry:
         """Append `forecast` and return its entry once it is on disk. The same forecast again changes nothing.
@@ -109,6 +127,11 @@ class Ledger:
 
     def _append(self, descriptor: int, entries: tuple[Entry, ...], body: Body, answers: tuple[str, ...]) -> Entry:
         entry = Entry.sealed(len(entries), self._clock(), body, answers, _head(entries).hash)
+        if _goes_back(entries, entry):
+            raise LedgerError(
+                f"{self.path}: the clock says {entry.at:%Y-%m-%d %H:%M}, and the last entry was written at "
+                f"{entries[-1].at:%Y-%m-%d %H:%M}: set the clock, then repeat"
+            )
         end = sum(len(before.line()) for before in entries)
         try:
             os.ftruncate(descriptor, end)
@@ -118,9 +141,39 @@ class Ledger:
             raise LedgerError(f"{self.path}: cannot be written: {error.strerror}; nothing was promised") from error
         if written != len(entry.line()):
             raise LedgerError(f"{self.path}: the disk took {written} bytes of {len(entry.line())}: make space, repeat")
+        self._keep_head(_head((*entries, entry)))
         return entry
 
+    def _keep_head(self, head: Head) -> None:
+        """Write the head beside the entries, which are on disk: after a crash in between it is only an older one."""
+        partial = self.head_path.with_suffix(".head.partial")
+        try:
+            with partial.open("w", encoding="ascii") as file:
+                file.write(f"{head}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.head_path)
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            raise LedgerError(f"{self.head_path}: cannot be written: {error.strerror}") from error
+
+    def _kept_head(self) -> Head:
+        try:
+            return Head.parse(self.head_path.read_text(encoding="ascii", errors="replace"))
+        except FileNotFoundError:
+            return _head(())
+        except OSError as error:
+            raise LedgerError(f"{self.head_path}: cannot be read: {error.strerror}") from error
+        except LedgerError as error:
+            raise LedgerError(f"{self.head_path}: {error}") from None
+
     def _read(self) -> tuple[tuple[Entry, ...], int]:
+        kept = self._kept_head()  # before the entries: others may be writing, and those must be at least as far
+        entries, torn_bytes = self._read_chain()
+        self._expect(kept, entries, f"by {self.head_path.name}")
+        return entries, torn_bytes
+
+    def _read_chain(self) -> tuple[tuple[Entry, ...], int]:
         try:
             *lines, torn = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -130,7 +183,10 @@ class Ledger:
         entries: list[Entry] = []
         for number, line in enumerate(lines):
             try:
-                entries.append(parse(line, number, _head(entries).hash))
+                entry = parse(line, number, _head(entries).hash)
+                if _goes_back(entries, entry):
+                    raise LedgerError(f"is of {entry.at}, long before the line above, of {entries[-1].at}")
+                entries.append(entry)
             except LedgerError as error:
                 raise LedgerError(
                     f"{self.path}: line {number + 1} {error}; the {number} lines before it are as they were written"
@@ -169,6 +225,10 @@ class Ledger:
                 ) from error
             else:
                 return
+
+
+def _goes_back(entries: Sequence[Entry], entry: Entry) -> bool:
+    return bool(entries) and entry.at < entries[-1].at - CLOCK_SKEW
 
 
 def _head(entries: tuple[Entry, ...] | list[Entry]) -> Head:

@@ -91,11 +91,13 @@ class Price:
         return (today - self.as_of).days
 
     def is_stale(self, today: date) -> bool:
-        """Say whether the price must be shown with a warning."""
-        return self.age_days(today) > STALE_AFTER_DAYS
+        """Say whether the price must be shown with a warning: it is old, or dated in the future."""
+        return not 0 <= self.age_days(today) <= STALE_AFTER_DAYS
 
     def described(self, today: date) -> str:
         """Return the price with its date, terms and source, and a warning if it is old."""
-        old = f", {self.age_days(today)} days old: check it" if self.is_stale(today) else ""
+        age = self.age_days(today)
+        words = f"{age} days old" if age >= 0 else f"dated {-age} days in the future"
+        old = f", {words}: check it" if self.is_stale(today) else ""
         terms = self.terms.replace("_", " ")
         return f"${self.usd_per_hour:.2f}/h {terms} {self.region} as of {self.as_of} ({self.source}{old})"

@@ -58,8 +58,13 @@ def _read(path: Path) -> dict[str, list[dict[str, str]]]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path}: is no text in UTF-8: must be YAML, or a CSV of prices") from error
     if path.suffix.lower() == ".csv":
-        return {"prices": list(csv.DictReader(text.splitlines()))}
+        try:
+            return {"prices": list(csv.DictReader(text.splitlines()))}
+        except csv.Error as error:
+            raise BadInputError(f"{path}: is no CSV: {error}") from error
     return _sections(_parsed(text, path), path)
 
 
@@ -68,7 +73,7 @@ def _parsed(text: str, path: Path) -> Any:
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BadInputError(f"{path}: is no YAML: {error}") from error
 
 

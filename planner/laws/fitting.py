@@ -14,6 +14,8 @@ from planner.laws.resampling import resample_weights
 from planner.laws.runs import Array, Runs
 
 _STARTS = 4
+_MANY_ROWS = 2_000
+_BOOTSTRAP, _FEWEST_DRAWS = 200, 20
 LEVEL = 0.9
 
 
@@ -112,9 +114,11 @@ def fit(
     _refuse_undetermined(law, columns, kept)
     low, high = bounds_of(law)
     problem = Problem(law.surface(columns), np.log(kept.loss), np.ones((1, len(kept))), low, high, delta)
-    polished = polish(problem, law.starts(columns, kept.loss, _STARTS))
+    polished = polish(problem, _starts(law, kept, low, high, delta))
     best = int(np.argmin(polished.objective))
     theta = polished.theta[best]
+    if not (np.isfinite(polished.objective[best]) and np.all(np.isfinite(theta))):
+        raise BadRunsError(f"{law.name}: no finite fit to these {len(kept)} runs: {_extremes(kept)}")
     draws = np.empty((0, len(theta)))
     if bootstrap:
         weights = resample_weights(kept, bootstrap, seed)
@@ -134,6 +138,28 @@ def fit(
         is_converged=bool(polished.is_converged[best]),
         delta=delta,
     )
+
+
+def _starts(law: Law, runs: Runs, low: Array, high: Array, delta: float) -> Array:
+    """Return where to begin; for large tables, where each row costs, the best of what some rows lead to."""
+    if len(runs) <= _MANY_ROWS:
+        return law.starts(needed(law, runs.columns()), runs.loss, _STARTS)
+    some = runs.take(np.linspace(0, len(runs) - 1, _MANY_ROWS).round().astype(np.intp))
+    columns = needed(law, some.columns())
+    problem = Problem(law.surface(columns), np.log(some.loss), np.ones((1, len(some))), low, high, delta)
+    found = polish(problem, law.starts(columns, some.loss, _STARTS))
+    return found.theta[[int(np.argmin(found.objective))]]
+
+
+def default_bootstrap(rows: int) -> int:
+    """Return how many resamples are affordable by default: 200 of up to 2,000 rows, none of more than 20,000."""
+    few = _BOOTSTRAP * _MANY_ROWS // max(rows, _MANY_ROWS)
+    return few if few >= _FEWEST_DRAWS else 0
+
+
+def _extremes(runs: Runs) -> str:
+    columns = {**runs.columns(), "loss": runs.loss}
+    return ", ".join(f"{name} from {values.min():g} to {values.max():g}" for name, values in columns.items())
 
 
 def objective_at(runs: Runs, law: Law, values: Mapping[str, float], *, delta: float = DELTA) -> float:

@@ -1,5 +1,7 @@
 """Runs from a CSV or Parquet file; what cannot be fitted is refused in a sentence that names file, row and value."""
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,16 @@ from planner.laws.runs import MAY_BE_ZERO, OTHER_COLUMNS, Array, Runs
 
 REQUIRED = ("params", "tokens", "loss")
 KNOWN = (*REQUIRED, "flops", "group", "seed", "convention", *OTHER_COLUMNS)
+SANE = {
+    **dict.fromkeys(("params", "tokens", "loss", "flops", *OTHER_COLUMNS), (1e-12, 1e40)),
+    "params": (1.0, 1e20), "tokens": (1.0, 1e25), "loss": (1e-9, 1e9), "flops": (1.0, 1e40),
+}  # fmt: skip
+"""What a column can hold of anything that was ever or will soon be trained: beyond it, fits end in no number."""
+MOST_RUNS = 200_000
+_PLAIN_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.I | re.A
+)
+_MOST_SEED = 2**53
 _FEWEST = 3
 _SAME_BUDGET = 1.01
 _CONSTANT_FACTOR = 1.5
@@ -32,6 +44,7 @@ def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Runs:
     _refuse_mixed_conventions(path, table)
     numbers = {name: _numbers(path, name, table[name]) for name in _numeric(table)}
     _refuse_few(path, numbers)
+    _refuse_many(path, numbers)
     flops = numbers.pop("flops", 6.0 * numbers["params"] * numbers["tokens"])
     other = {name: values for name, values in numbers.items() if name in OTHER_COLUMNS}
     group = np.array([str(value) for value in table["group"]]) if "group" in table else None
@@ -49,17 +62,20 @@ def _table(path: Path) -> dict[str, Sequence[Any]]:
             import pyarrow.parquet as parquet  # noqa: PLC0415 - 0.2 s that CSV files need not pay
 
             return dict(parquet.read_table(path).to_pydict())
-        import csv  # noqa: PLC0415
-
         with path.open(newline="", encoding="utf-8-sig") as stream:
             header, *rows = list(csv.reader(stream)) or [[]]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise BadRunsError(f"{path}: cannot be read as {path.suffix or 'CSV'} ({error})") from error
+    header = [name.strip() for name in header]
+    if not header:
+        raise BadRunsError(f"{path}: is empty: the first line must name the columns: {', '.join(REQUIRED)}")
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise BadRunsError(f"{path}: column {repeated[0]} is there {header.count(repeated[0])} times: which is meant?")
     rows = [row for row in rows if row]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise BadRunsError(f"{path}, row {number}: has {len(row)} values, the header has {len(header)}")
-    return {name.strip(): [row[at].strip() for row in rows] for at, name in enumerate(header)}
+    return {name: [row[at].strip() for row in rows] for at, name in enumerate(header)}
 
 
 def _renamed(path: Path, table: Mapping[str, Sequence[Any]], names: Mapping[str, str]) -> dict[str, Sequence[Any]]:
@@ -87,11 +103,16 @@ def _numbers(path: Path, name: str, values: Sequence[Any]) -> Array:
     least_ok = "≥ 0" if name in MAY_BE_ZERO else "> 0"
     for row, value in enumerate(values):
         try:
+            if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
+                raise ValueError(value)
             numbers[row] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise BadRunsError(f"{path}, row {row + 1}: {name} = {value!r} is not a number") from None
     if name == "seed":
-        bad = ~np.isfinite(numbers)
+        bad = ~np.isfinite(numbers) | (numbers != np.floor(numbers)) | (np.abs(numbers) > _MOST_SEED)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise BadRunsError(f"{path}, row {row + 1}: seed = {values[row]}: must be a whole number below 2^53")
     else:
         bad = ~np.isfinite(numbers) | (numbers < 0.0) | ((numbers == 0.0) & (name not in MAY_BE_ZERO))
     if bad.any():
@@ -100,13 +121,35 @@ def _numbers(path: Path, name: str, values: Sequence[Any]) -> Array:
             f"{path}, row {row + 1}: {name} = {values[row]}: must be finite and {least_ok}. Runs that diverged or "
             "failed are no evidence for a law: leave them out"
         )
+    if name in SANE:
+        _refuse_insane(path, name, numbers)
     return numbers
+
+
+def _refuse_insane(path: Path, name: str, numbers: Array) -> None:
+    low, high = SANE[name]
+    bad = (numbers != 0.0) & ((numbers < low) | (numbers > high))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise BadRunsError(
+            f"{path}, row {row + 1}: {name} = {numbers[row]:g}: must lie between {low:g} and {high:g}; is it in "
+            "another unit, or from a run that failed?"
+        )
 
 
 def _refuse_few(path: Path, numbers: Mapping[str, Array]) -> None:
     count = len(numbers["loss"])
     if count < _FEWEST:
         raise BadRunsError(f"{path}: {count} runs cannot be fitted; even a line needs {_FEWEST}, and laws more")
+
+
+def _refuse_many(path: Path, numbers: Mapping[str, Array]) -> None:
+    count = len(numbers["loss"])
+    if count > MOST_RUNS:
+        raise BadRunsError(
+            f"{path}: {count:,} runs are more than the {MOST_RUNS:,} that are fitted: aggregate them (one row for each "
+            "run, or each thousandth point of a curve): points that close to each other tell nothing new"
+        )
 
 
 def _refuse_mixed_conventions(path: Path, table: Mapping[str, Sequence[Any]]) -> None:

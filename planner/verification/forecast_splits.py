@@ -10,6 +10,7 @@ from planner.verification.check import Check
 from planner.verification.public_studies import reference_sets
 
 _ERRORS = {10.0: 0.010, 30.0: 0.013, 100.0: 0.020}
+_BEYOND_APPROACH_3 = 0.002
 _WIDTHS = {10.0: 0.03, 30.0: 0.04}
 _COVERED = (0.85, 0.97)
 _LEVEL = 0.9
@@ -33,6 +34,8 @@ def _backtest_checks(found: Backtest) -> Sequence[Check]:
         checks.append(
             _at_most(f"loss error {at} below approach 3's", each.approach3_error, each.error)
         )
+        name = f"loss error {at}, any set beyond approach 3's"
+        checks.append(_at_most(name, _BEYOND_APPROACH_3, each.worse_than_approach3))
     return checks
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from batch.client import Client
 from batch.state_folder import StateFolder, find_controller
 from planner.errors import RefusedError
+from planner.forecasts.ledger import Head
 from planner.forecasts.ledger_entries import Forecast, Outcome, Result
 from planner.loop.study import Study
 from scripts.cli.planned_job import planned_job
@@ -177,9 +178,9 @@ class Series:
             time.sleep(_POLL_S)
 
 
-def _job(rung: Rung) -> dict[str, Any]:
+def _job(rung: Rung, head: Head) -> dict[str, Any]:
     # Nobody else waits in this queue, and to take turns would cost each run a start more.
-    return {**planned_job(rung), "preemptible": False}
+    return {**planned_job(rung, head), "preemptible": False}
 
 
 def _pair(forecast: Forecast, result: Result | None) -> Pair:

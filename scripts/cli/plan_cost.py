@@ -18,7 +18,15 @@ from scripts.cli.output import (
     print_table,
     say,
 )
-from scripts.cli.plan_options import System, SystemOptions, dated_price, today, with_system_options
+from scripts.cli.plan_options import (
+    System,
+    SystemOptions,
+    dated_price,
+    picture_in,
+    show_pictures,
+    today,
+    with_system_options,
+)
 
 if TYPE_CHECKING:
     from planner.cost import Cost, Interruptions, StoragePrice
@@ -41,7 +49,7 @@ def cost(  # noqa: PLR0913 - the options of one command line
     checkpoint_s: Annotated[float, typer.Option(min=0, help="that a checkpoint keeps training waiting")] = 0.0,
     restart_s: Annotated[float, typer.Option(min=0, help="from an interruption until training goes on")] = 60.0,
     storage_price: Annotated[str | None, typer.Option(help="dollars per GB-month and their day")] = None,
-    plot: Annotated[Path | None, typer.Option(help="file for a picture of price and time")] = None,
+    plot: Annotated[Path | None, typer.Option(help="folder for a picture of price and time")] = None,
     as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
@@ -55,16 +63,19 @@ def cost(  # noqa: PLR0913 - the options of one command line
     names = _names(options, compare)
     offers = [_offer(options, name, (tokens, steps), _price(price, terms), terms, expected, stored) for name in names]
     is_json = as_json or output is OutputFormat.JSON
+    pictures: list[Path] = []
+    if plot is not None:
+        from planner.system_plots import price_performance
+
+        pictures.append(price_performance(offers, picture_in(plot, "cost"), title=" ".join(options.model)))
     if is_json:
-        print_json({"offers": [_to_json(offer) for offer in offers]})
+        shown = [_to_json(offer) for offer in offers]
+        print_json({"offers": shown, "pictures": [str(path) for path in pictures]})
     elif compare is None:
         _print_one(offers[0])
     else:
         _print_table(offers)
-    if plot is not None:
-        from planner.system_plots import price_performance
-
-        price_performance(offers, plot, title=" ".join(options.model))
+    show_pictures(pictures, as_json=is_json)
     if compare is None and offers[0].cost is None and offers[0].price is not None:
         return PlanExitCode.DOES_NOT_FIT
     return ExitCode.OK

@@ -1,6 +1,6 @@
 """`plan fit`: scaling laws fitted to a table of runs, and the best size for a budget by each."""
 
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,20 +9,24 @@ import typer
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import JsonOption, OutputFormat, OutputOption, plural, print_facts, print_json, print_table, say
+from scripts.cli.plan_columns import ColumnOption, columns_of
 
 if TYPE_CHECKING:
     from planner.laws import Comparison, Law
 
+_MANY = 5_000
 _LAW = "laws by name, with commas between, or all that the columns allow; approaches 2 and 3 are always shown"
 
 
 def fit(  # noqa: PLR0913 - the options of one command line
     runs: Annotated[Path, typer.Argument(metavar="RUNS", help="CSV or Parquet with columns params, tokens, loss")],
     *,
-    column: Annotated[list[str] | None, typer.Option(help="a column by another name: params=N (repeatable)")] = None,
+    column: ColumnOption = None,
     law: Annotated[str, typer.Option(help=_LAW)] = "hoffmann,tied",
     outliers: Annotated[str, typer.Option(help="none, or top:K: without the K highest losses")] = "none",
-    bootstrap: Annotated[int, typer.Option(min=0, help="resamples for intervals; 0: none")] = 200,
+    bootstrap: Annotated[
+        int | None, typer.Option(min=0, help="resamples for intervals; 0: none; left out: 200, fewer of many runs")
+    ] = None,
     flops: Annotated[float | None, typer.Option(help="budget; left out: ten times the largest run")] = None,
     level: Annotated[float, typer.Option(help="of the intervals")] = 0.9,
     seed: Annotated[int, typer.Option(help="of the resamples")] = 0,
@@ -32,9 +36,13 @@ def fit(  # noqa: PLR0913 - the options of one command line
 ) -> int:
     """Fit scaling laws to runs: parameters with intervals, and the best size for a budget by each law and approach."""
     from planner.laws import compare, read_runs
+    from planner.laws.fitting import default_bootstrap
 
-    read = read_runs(runs, _columns(column or []))
-    found = compare(read, _laws(law), outliers=outliers, bootstrap=bootstrap, flops=flops, level=level, seed=seed)
+    read = read_runs(runs, columns_of(column))
+    draws = default_bootstrap(len(read)) if bootstrap is None else bootstrap
+    if len(read) > _MANY:
+        sys.stderr.write(f"fitting {len(read):,} runs with {draws} resamples: this can take a minute\n")
+    found = compare(read, _laws(law), outliers=outliers, bootstrap=draws, flops=flops, level=level, seed=seed)
     is_json = as_json or output is OutputFormat.JSON
     files = _draw(found, plot) if plot is not None else []
     if is_json:
@@ -44,13 +52,6 @@ def fit(  # noqa: PLR0913 - the options of one command line
         for path in files:
             say(f"picture: {path}")
     return ExitCode.OK
-
-
-def _columns(words: Sequence[str]) -> dict[str, str]:
-    pairs = dict(word.split("=", 1) for word in words if "=" in word)
-    if len(pairs) != len(words):
-        raise CommandError(f"--column {' '.join(words)}: each must be OURS=THEIRS, and each once, such as params=N")
-    return pairs
 
 
 def _laws(text: str) -> "list[Law] | None":

@@ -100,7 +100,11 @@ def _training(counted: "Flops", tokens: str | None, budget: str | None) -> dict[
         found["training"] = {f"{counted.unit}s": units, "flops": counted.of_units(units)}
     if budget is not None:
         flops = read_count(budget, "--flops")
-        found["budget"] = {"flops": flops, f"{counted.unit}s": counted.units_of(flops)}
+        units = counted.units_of(flops)
+        if units < 1:
+            each = f"{float(counted.per_unit):.4g} FLOPs"
+            raise CommandError(f"--flops {budget}: one {counted.unit} takes {each}: give more")
+        found["budget"] = {"flops": flops, f"{counted.unit}s": units}
     return found
 
 

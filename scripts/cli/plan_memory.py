@@ -1,5 +1,6 @@
 """`plan memory`: what one rank holds, whether it fits, and the nearest layout that does."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from scripts.cli.output import (
     print_json,
     print_table,
 )
-from scripts.cli.plan_options import System, SystemOptions, with_system_options
+from scripts.cli.plan_options import System, SystemOptions, picture_in, show_pictures, with_system_options
 
 if TYPE_CHECKING:
     from planner.memory_verdict import Nearest, Verdict
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def memory(
     options: SystemOptions,
     *,
-    plot: Annotated[Path | None, typer.Option(help="file for a picture of the parts")] = None,
+    plot: Annotated[Path | None, typer.Option(help="folder for a picture of the parts")] = None,
     as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
@@ -37,14 +38,17 @@ def memory(
     nearest = None
     if not found.fits:
         nearest = nearest_fit(system.memory_profile, system.layout, system.limits, system.instance.accelerator)
-    if as_json or output is OutputFormat.JSON:
-        print_json(_to_json(system, found, nearest))
-    else:
-        _print(system, found, nearest)
+    pictures: list[Path] = []
     if plot is not None:
         from planner.system_plots import memory_waterfall
 
-        memory_waterfall(found, plot, title=f"{system.model.name}: {system.layout.described()}")
+        title = f"{system.model.name}: {system.layout.described()}"
+        pictures.append(memory_waterfall(found, picture_in(plot, "memory"), title=title))
+    if as_json or output is OutputFormat.JSON:
+        print_json({**_to_json(system, found, nearest), "pictures": [str(path) for path in pictures]})
+    else:
+        _print(system, found, nearest)
+    show_pictures(pictures, as_json=as_json or output is OutputFormat.JSON)
     return ExitCode.OK if found.fits else PlanExitCode.DOES_NOT_FIT
 
 
@@ -54,11 +58,11 @@ def _to_json(system: System, found: "Verdict", nearest: "Nearest | None") -> dic
         "hardware": system.instance.name,
         "layout": found.layout.described(),
         "fits": found.fits,
-        "total_bytes": found.estimate.total_bytes,
+        "total_bytes": math.ceil(found.estimate.total_bytes),
         "capacity_bytes": found.capacity_bytes,
-        "left_bytes": found.left_bytes,
-        "parts_bytes": dict(found.estimate.parts),
-        "host_bytes": found.estimate.host_bytes,
+        "left_bytes": found.capacity_bytes - math.ceil(found.estimate.total_bytes),
+        "parts_bytes": {name: math.ceil(value) for name, value in found.estimate.parts},
+        "host_bytes": math.ceil(found.estimate.host_bytes),
         "moment": found.estimate.moment,
         "stage": found.estimate.stage,
         "nearest": None
@@ -66,7 +70,7 @@ def _to_json(system: System, found: "Verdict", nearest: "Nearest | None") -> dic
         else {
             "changes": list(nearest.changes),
             "layout": nearest.verdict.layout.described(),
-            "total_bytes": nearest.verdict.estimate.total_bytes,
+            "total_bytes": math.ceil(nearest.verdict.estimate.total_bytes),
         },
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scripts.cli.cli_errors import CommandError
+from scripts.cli.output import say
 
 if TYPE_CHECKING:
     from planner.architectures.model import Model
@@ -218,6 +219,25 @@ def dated_price(text: str, option: str) -> tuple[float, date]:
     """Return a price and its day from `20.5@2026-11-01`. Raises CommandError: there is no price without its day."""
     amount, _, day = text.partition("@")
     try:
-        return float(amount), date.fromisoformat(day)
+        found = float(amount), date.fromisoformat(day)
     except ValueError:
         raise CommandError(f"{option} {text}: must be a price and its day, such as 20.5@2026-11-01") from None
+    if found[1] > today():
+        raise CommandError(f"{option} {text}: {day} is in the future: give the day on which the price was seen")
+    return found
+
+
+def picture_in(folder: Path, name: str) -> Path:
+    """Return the file of a picture in the folder that --plot names, which is made. Raises CommandError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"--plot {folder}: must be a folder that can be written ({error.strerror})") from error
+    return folder / f"{name}.png"
+
+
+def show_pictures(pictures: list[Path], *, as_json: bool) -> None:
+    """Say where the pictures lie, to people; programs have them in the JSON."""
+    if not as_json:
+        for path in pictures:
+            say(f"picture: {path}")

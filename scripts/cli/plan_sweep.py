@@ -22,7 +22,7 @@ from scripts.cli.plan_study_option import StudyOption
 
 if TYPE_CHECKING:
     from planner.loop.study import Study
-    from scripts.planning.foretell import Foretold
+    from scripts.planning.foretell import Chosen, Foretold
 
 _COLUMNS = ("run", "model", "tokens", "FLOPs", "steps", "loss", "80 %", "time", "memory", "usd")
 
@@ -39,7 +39,7 @@ def sweep(  # noqa: PLR0913 - the options of one command line
     spread: Annotated[float, typer.Option(min=1.01, help="sizes go from middle / spread to middle · spread")] = 4.0,
     seeds: Annotated[int, typer.Option(min=1, help="runs of each model and budget")] = 1,
     evidence_at_most: Annotated[
-        float | None, typer.Option(metavar="FLOPS", help="forecast the loss from runs of at most that compute")
+        float | None, typer.Option(metavar="FLOPS", help="forecast from runs of at most that compute")
     ] = None,
     evidence_tokens: Annotated[
         float, typer.Option(metavar="TOKENS", min=0.0, help="forecast the loss from runs of at least so many tokens")
@@ -54,7 +54,7 @@ def sweep(  # noqa: PLR0913 - the options of one command line
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Plan isoFLOP runs, forecast each, and with --submit send them to the queue. Sending again makes nothing new."""
-    from scripts.planning.foretell import Chosen, foretell
+    from scripts.planning.foretell import foretell
     from scripts.planning.rungs import grid
     from scripts.planning.study_folder import open_study
 
@@ -65,9 +65,18 @@ def sweep(  # noqa: PLR0913 - the options of one command line
         models=None if models is None else models.split(","), tokens_per_param=tokens_per_param, spread=spread,
     )  # fmt: skip
     opened = open_study(study)
-    chosen = Chosen(evidence_at_most or float("inf"), evidence_tokens)
+    chosen = _chosen(evidence_at_most, evidence_tokens)
     foretold = foretell(opened, rungs, chosen, hourly_usd=hourly_usd, force=force)
     return show_and_submit(opened, foretold, submit=submit, out=out, as_json=as_json or output is OutputFormat.JSON)
+
+
+def _chosen(most_flops: float | None, least_tokens: float) -> "Chosen":
+    from scripts.planning.foretell import Chosen
+
+    for option, value in (("--evidence-at-most", most_flops), ("--evidence-tokens", least_tokens)):
+        if value is not None and not 0.0 <= value < float("inf"):
+            raise CommandError(f"{option} {value}: must be a number of at least 0")
+    return Chosen(float("inf") if most_flops is None else most_flops, least_tokens)
 
 
 def show_and_submit(

@@ -18,7 +18,7 @@ from scripts.cli.output import (
     print_json,
     print_table,
 )
-from scripts.cli.plan_options import System, SystemOptions, with_system_options
+from scripts.cli.plan_options import System, SystemOptions, picture_in, show_pictures, with_system_options
 
 if TYPE_CHECKING:
     from planner.time_run import RunTime
@@ -32,7 +32,7 @@ def time(
     tokens: Annotated[str | None, typer.Option(help="tokens (or samples) of the run: 1T")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="steps of the run")] = None,
     log: Annotated[Path | None, typer.Option(help="steps made so far: CSV or JSON lines with step_s")] = None,
-    plot: Annotated[Path | None, typer.Option(help="file for a picture of the parts")] = None,
+    plot: Annotated[Path | None, typer.Option(help="folder for a picture of the parts")] = None,
     as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
@@ -46,14 +46,17 @@ def time(
     run = None if count is None else run_time(step, count)
     live = None if log is None or count is None else live_run_time(_logged(log), count)
     fits = system.verdict().fits
-    if as_json or output is OutputFormat.JSON:
-        print_json(_to_json(system, step, run, live, fits=fits))
-    else:
-        _print(system, step, run, live, fits=fits)
+    pictures: list[Path] = []
     if plot is not None:
         from planner.system_plots import time_breakdown
 
-        time_breakdown(step, plot, title=f"{system.model.name}: {system.layout.described()}")
+        title = f"{system.model.name}: {system.layout.described()}"
+        pictures.append(time_breakdown(step, picture_in(plot, "time"), title=title))
+    if as_json or output is OutputFormat.JSON:
+        print_json({**_to_json(system, step, run, live, fits=fits), "pictures": [str(path) for path in pictures]})
+    else:
+        _print(system, step, run, live, fits=fits)
+    show_pictures(pictures, as_json=as_json or output is OutputFormat.JSON)
     return ExitCode.OK
 
 
@@ -65,7 +68,7 @@ def _logged(path: Path) -> Any:
         lines = text.splitlines()
         rows = [json.loads(line) for line in lines] if text.startswith("{") else list(csv.DictReader(lines))
         found = [float(row["step_s"]) for row in rows if row.get("step_s") is not None]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, csv.Error, RecursionError) as error:
         raise CommandError(f"--log {path}: must be CSV or JSON lines with step_s ({error})") from error
     if not found:
         raise CommandError(f"--log {path}: there is no step_s in it")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from planner.errors import PlannerError
 from planner.forecasts.forecaster import LAW, Forecaster
-from planner.forecasts.ledger_entries import Forecast, Predicted
+from planner.forecasts.ledger_entries import Entry, Forecast, Predicted
 from planner.loop.own_speed import OwnSpeed
 from planner.loop.study import Study, StudyRun, runs_of
 from scripts.planning.rungs import Rung
@@ -53,12 +53,20 @@ def foretell(
     hourly_usd: float | None = None,
     force: bool = False,
 ) -> list[Foretold]:
-    """Return a forecast of each rung: its loss from the `chosen` runs, time and memory from all. Writes nothing."""
-    evidence = [run for run in study.runs() if run in chosen]
-    speed = OwnSpeed(study.runs())
+    """Return a forecast of each rung, writing nothing: the ledger's where it has one, so that no run speaks of itself.
+
+    Else its loss from the `chosen` runs, time and memory from all runs of at most their compute.
+    """
+    runs = study.runs()
+    evidence = [run for run in runs if run in chosen]
+    speed = OwnSpeed([run for run in runs if run.flops <= chosen.most_flops])
     forecaster, refusal = _forecaster(evidence)
+    written = _written(study)
     found = []
     for rung in rungs:
+        if rung.run.run in written:
+            found.append(_as_written(rung, written[rung.run.run]))
+            continue
         forecast, no_loss = _of_loss(forecaster, refusal, rung, evidence, force=force)
         quantities = {**forecast.quantities, **speed.predicted(rung.run)}
         if hourly_usd is not None and "time_s" in quantities:
@@ -70,6 +78,17 @@ def foretell(
         }  # fmt: skip
         found.append(Foretold(rung, replace(forecast, quantities=quantities, facts=facts), no_loss))
     return found
+
+
+def _written(study: Study) -> dict[str, Entry]:
+    entries = study.ledger.entries()
+    return {entry.body.run: entry for entry in reversed(entries) if isinstance(entry.body, Forecast)}
+
+
+def _as_written(rung: Rung, entry: Entry) -> Foretold:
+    assert isinstance(entry.body, Forecast)
+    says_nothing = f"the forecasts of {entry.at:%Y-%m-%d %H:%M} stay as they are, and had none"
+    return Foretold(rung, entry.body, None if "loss" in entry.body.quantities else says_nothing)
 
 
 def _forecaster(evidence: Sequence[StudyRun]) -> tuple[Forecaster | None, str | None]:

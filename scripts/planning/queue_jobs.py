@@ -3,13 +3,15 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from batch.client import Client
-from planner.forecasts.ledger_entries import Outcome, Result
+from planner.errors import LedgerError
+from planner.forecasts.ledger import Head
+from planner.forecasts.ledger_entries import Forecast, Outcome, Result
 from planner.loop.study import Study, StudyRun
 from scripts.planning.foretell import Foretold
 from scripts.planning.rungs import Rung
@@ -17,27 +19,31 @@ from scripts.planning.rungs import Rung
 _OVER = frozenset({"succeeded", "failed", "cancelled"})
 LOSS_METRIC = "heldout/nats_per_byte"
 MEMORY_METRIC = "run/peak_memory_bytes"
+LEDGER_HEAD = "ledger_head"
+"""In the payload of a planned job: the head of its study's ledger when that held the forecast of the run."""
 _DIVERGED = re.compile(r"NonFiniteLossError|loss = (nan|inf)|gradient norm = (nan|inf)")
 _JOBS_FILE = "jobs.json"
 
 
 def submit(
-    client: Client, study: Study, foretold: Sequence[Foretold], job_of: Callable[[Rung], dict[str, Any]]
+    client: Client, study: Study, foretold: Sequence[Foretold], job_of: Callable[[Rung, Head], dict[str, Any]]
 ) -> dict[str, str]:
     """Write the forecasts into the ledger, then submit the runs; return the job's id of each run.
 
     A run is known by its configuration: what is forecast or submitted already is left as it is, so calling again after
-    an interruption completes what is missing. `job_of` makes the job of a rung as the queue takes it.
+    an interruption completes what is missing. `job_of` makes the job of a rung as the queue takes it, which carries the
+    head of the ledger at the run's forecast.
     """
     jobs = _jobs(study)
     known = {entry.body.run for entry in study.ledger.entries()}
     for one in foretold:
         if one.rung.run.run not in known:
             study.ledger.record_forecast(one.forecast)
+    heads = _forecast_heads(study)
     for one in foretold:
         run = one.rung.run.run
         if run not in jobs:
-            [made] = client.submit([job_of(one.rung)], key=f"plan-{study.folder.name}-{run}")
+            [made] = client.submit([job_of(one.rung, heads[run])], key=f"plan-{study.folder.name}-{run}")
             jobs[run] = str(made["id"])
             _keep_jobs(study, jobs)
     return {one.rung.run.run: jobs[one.rung.run.run] for one in foretold}
@@ -57,24 +63,55 @@ def has_jobs(study: Study) -> bool:
 
 
 def collect(client: Client, study: Study) -> Collected:
-    """Take in what the queue says of the study's jobs that are over: runs, and results in the ledger."""
+    """Take in what the queue says of the study's jobs that are over: runs, and results in the ledger.
+
+    A run whose result is in the table of runs and not in the ledger is taken in again. Raises LedgerError where the
+    ledger lacks what the queue's jobs say it had.
+    """
+    jobs = _jobs(study)
+    entries = study.ledger.entries()
+    forecasts = {entry.body.run: entry.body.facts for entry in entries if isinstance(entry.body, Forecast)}
+    final = {
+        entry.body.run for entry in entries if isinstance(entry.body, Result) and entry.body.outcome is Outcome.FINISHED
+    }
+    taken = {run.run for run in study.runs() if run.is_evidence} & final
+    if jobs:
+        newest = next(reversed(jobs))  # its head is the farthest
+        _expect_head(study, newest, client.job(jobs[newest]), forecasts)
     over: list[StudyRun] = []
     going = 0
-    forecasts = {
-        entry.body.run: entry.body.facts for entry in study.ledger.entries() if not isinstance(entry.body, Result)
-    }
-    taken = {run.run for run in study.runs() if run.is_evidence}
-    for run, job_id in _jobs(study).items():
+    for run, job_id in jobs.items():
         if run in taken:
             continue
         job = client.job(job_id)
+        _expect_head(study, run, job, forecasts)
         if job["state"] not in _OVER:  # one that was preempted has ended too, and will go on
             going += 1
             continue
         ended = _ended(run, forecasts[run], job)
         study.ledger.record_result(_result(ended, job))
         over.append(ended)
-    return Collected(study.add(over), going)
+    return Collected(max(study.add(over), len({run.run for run in over if run.is_evidence} - final)), going)
+
+
+def _expect_head(study: Study, run: str, job: Mapping[str, Any], forecasts: Container[str]) -> None:
+    noted = job["spec"]["payload"].get(LEDGER_HEAD)
+    if noted is not None:
+        study.ledger.expect(Head.parse(noted))
+    if run not in forecasts:
+        raise LedgerError(
+            f"{study.ledger.path}: the forecast of {run} is missing, which was sent to the queue as job {job['id']}: "
+            "the ledger was cut; restore it from a copy"
+        )
+
+
+def _forecast_heads(study: Study) -> dict[str, Head]:
+    """Return of each run the head of the ledger when its forecast was the last entry."""
+    heads: dict[str, Head] = {}
+    for entry in study.ledger.entries():
+        if isinstance(entry.body, Forecast):
+            heads.setdefault(entry.body.run, Head(entry.number + 1, entry.hash))
+    return heads
 
 
 def _ended(run: str, facts: Mapping[str, Any], job: Mapping[str, Any]) -> StudyRun:

@@ -10,6 +10,7 @@ from planner.flops import Convention, Counting, flops_of
 from planner.layout import Recompute
 from planner.verification.check import REFERENCE_DATA
 from planner.verification.flops_tables import chinchilla_suite, megatron_suite, published_suite
+from planner.verification.known_misses import with_known_misses
 from planner.verification.openclip_models import MODELS
 from planner.verification.openclip_profile import openclip_profile_suite, openclip_scaling_suite
 from planner.verification.printed import printed
@@ -32,8 +33,8 @@ def test_published_numbers(name: str) -> None:
     except NoReferenceDataError as error:
         pytest.skip(str(error))
     assert (sum(check.is_met for check in checks), len(checks)) == (met, number)
-    assert all(check.is_met or check.note for check in checks)
-    assert all(check.source and not (check.is_met and check.note) for check in checks)
+    assert not [check for check in with_known_misses(name, checks) if check.has_failed]
+    assert all(check.source for check in checks)
 
 
 def test_more_than_99_percent_of_all() -> None:

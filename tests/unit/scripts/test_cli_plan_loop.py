@@ -142,6 +142,18 @@ def test_only_smaller_runs_are_evidence_when_asked(ostinato: Ostinato, agent: Fa
     assert all(run["forecast"].get("loss") for run in said.value["runs"])
     few = ok(ostinato(*SMALL, "--budgets", "1e12", "--evidence-at-most", "1.1e10", "--json"))
     assert all("12 is the least" in run["no_loss"] for run in few.value["runs"])
+    none = ok(ostinato(*SMALL, "--budgets", "1e12", "--evidence-at-most", "1.1e9", "--json"))
+    assert all(not run["forecast"] for run in none.value["runs"])  # four runs: too few for time and memory too
+
+
+def test_a_run_that_is_over_does_not_speak_of_itself(ostinato: Ostinato, agent: FakeAgent, study: Study) -> None:
+    words = (*SMALL, "--budgets", "1e9,1e10,3e10,1e11")
+    ok(ostinato(*words, "--submit"))
+    run_all(agent, study, 16)
+    ok(ostinato("plan", "ingest", "--study", "s"))
+    assert len(study.runs()) == 16
+    again = ok(ostinato(*words, "--json")).value["runs"]
+    assert all(not run["forecast"] and "stay as they are" in run["no_loss"] for run in again)
 
 
 def test_tables_and_sweeps_of_others_are_evidence(ostinato: Ostinato, agent: FakeAgent, study: Study) -> None:
@@ -168,6 +180,8 @@ def test_tables_and_sweeps_of_others_are_evidence(ostinato: Ostinato, agent: Fak
         (("sweep", "model=lm_1m", "--budgets", "1e10"), 2, "no recipe"),
         (("sweep", "recipe=lm_ladder", "--budgets", "a lot"), 2, "write numbers with commas"),
         (("sweep", "recipe=lm_ladder", "--budgets", "-1"), 2, "must be positive"),
+        (("sweep", "recipe=lm_ladder", "--budgets", "1e9", "--evidence-at-most", "nan"), 2, "must be a number"),
+        (("sweep", "recipe=lm_ladder", "--budgets", "1e9", "--evidence-tokens", "nan"), 2, "must be a number"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--models", "lm_7b"), 2, "must be one of"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e5", "--models", "lm_1m"), 2, "not one step"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--submit", "--dry-run"), 2, "choose one"),
@@ -192,6 +206,30 @@ def test_a_ledger_that_was_edited_stops_the_loop(ostinato: Ostinato, controller:
     said = ostinato("plan", "ingest", "--study", "s")
     assert said.code != 0
     assert "line 1 was changed after it was written" in said.err
+
+
+@pytest.mark.parametrize("is_emptied", [True, False])
+def test_a_ledger_that_was_cut_is_told_by_the_queue(
+    ostinato: Ostinato, controller: Served, study: Study, is_emptied: bool
+) -> None:
+    ok(ostinato(*SMALL, "--budgets", "1e10", "--submit"))
+    lines = study.ledger.path.read_bytes().splitlines(keepends=True)
+    study.ledger.path.write_bytes(b"" if is_emptied else b"".join(lines[:2]))
+    study.ledger.head_path.unlink()
+    said = ostinato("plan", "ingest", "--study", "s")
+    assert said.code != 0
+    assert ("entries 1 to 4 are" if is_emptied else "entries 3 to 4 are") in said.err
+
+
+def test_results_that_were_cut_away_come_back(ostinato: Ostinato, agent: FakeAgent, study: Study) -> None:
+    ok(ostinato(*SMALL, "--budgets", "1e10", "--submit"))
+    run_all(agent, study, 4)
+    assert ok(ostinato("plan", "ingest", "--study", "s", "--json")).value["finished"] == 4
+    whole = study.ledger.path.read_bytes()
+    study.ledger.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    study.ledger.head_path.unlink()
+    found = ok(ostinato("plan", "ingest", "--study", "s", "--json")).value
+    assert (found["taken_in"], found["finished"]) == (3, 4)
 
 
 def test_rungs_are_the_models_of_the_ladder() -> None:

@@ -75,14 +75,21 @@ def test_spot_with_interruptions(ostinato: Ostinato) -> None:
 def test_pictures(ostinato: Ostinato) -> None:
     pytest.importorskip("matplotlib")
     for command, more in (("memory", []), ("time", []), ("cost", ["--steps", "9", "--compare", "p5,p4de"])):
-        said = ostinato("plan", command, *FITS, *more, "--plot", f"{command}.png")
+        said = ostinato("plan", command, *FITS, *more, "--plot", "pictures")
         assert said.code == ExitCode.OK
-        assert Path(f"{command}.png").read_bytes().startswith(b"\x89PNG")
+        picture = Path("pictures", f"{command}.png")
+        assert f"picture: {picture}" in said.out
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["memory", "vit-b-16", "--seq", "128"], "takes no texts"),
+        (["memory", "gpt2", "--image", "224"], "takes no pictures"),
+        (["flops", "gpt2", "--image", "224"], "takes no pictures"),
+        (["flops", "gpt2", "--flops", "1"], "give more"),
+        (["cost", "gpt2", "--steps", "9", "--price", "20@2999-01-01"], "in the future"),
         (["memory", "no-such-model"], "no architecture is called"),
         (["memory", "gpt2", "--hw", "p55"], "there is no such instance"),
         (["memory", "gpt2", "--gpus", "8", "--tp", "3"], "multiple of tp x pp x cp = 3"),
@@ -102,3 +109,10 @@ def test_what_cannot_be_meant(ostinato: Ostinato, words: list[str], says: str) -
     said = ostinato("plan", *words)
     assert said.code == ExitCode.BAD_INPUT
     assert says in said.err
+
+
+def test_bytes_are_whole(ostinato: Ostinato) -> None:
+    value = ostinato("plan", "memory", *FITS, "--json").value
+    sizes = [value["total_bytes"], value["left_bytes"], value["host_bytes"], *value["parts_bytes"].values()]
+    assert all(isinstance(size, int) for size in sizes)
+    assert value["left_bytes"] == value["capacity_bytes"] - value["total_bytes"]

@@ -139,10 +139,50 @@ def test_a_cut_end_is_found_by_a_noted_head(ledger: Ledger) -> None:
     ledger.record_forecast(forecast("later"))
     ledger.expect(head)
     ledger.path.write_bytes(b"".join(lines[:-1]))
+    ledger.head_path.unlink()  # lost with the ledger's end
     assert len(ledger.entries()) == 3
-    with pytest.raises(LedgerError, match="rewritten or cut"):
+    with pytest.raises(LedgerError, match="entry 4 is missing: it was cut"):
         ledger.expect(head)
+    with pytest.raises(LedgerError, match="rewritten"):
+        ledger.expect(Head(2, head.hash))
     ledger.expect(Head(0, Ledger(ledger.path.with_name("none")).head.hash))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_cut_end_is_found_by_the_head_beside_it(ledger: Ledger, kept: int) -> None:
+    lines = filled(ledger)
+    assert Head.parse(ledger.head_path.read_text()) == ledger.head
+    ledger.path.write_bytes(b"".join(lines[:kept]))
+    for reading in (ledger.entries, lambda: ledger.record_forecast(forecast("new")), lambda: ledger.torn_bytes):
+        with pytest.raises(LedgerError, match=rf"had 4 entries .* now has {kept}: entr.* 4 (is|are) missing"):
+            reading()
+    ledger.path.unlink()
+    with pytest.raises(LedgerError, match="entries 1 to 4 are missing"):
+        ledger.entries()
+
+
+@pytest.mark.parametrize("text", ["", "4", "x:feed", "4:"])
+def test_a_head_that_is_none_is_told(ledger: Ledger, text: str) -> None:
+    filled(ledger)
+    ledger.head_path.write_text(text)
+    with pytest.raises(LedgerError, match="no head of a ledger"):
+        ledger.entries()
+
+
+def test_time_does_not_go_back(tmp_path: Path) -> None:
+    now = [START]
+    ledger = Ledger(tmp_path / "ledger.jsonl", clock=lambda: now[0])
+    ledger.record_forecast(forecast("a"))
+    now[0] = START - timedelta(minutes=4)
+    ledger.record_forecast(forecast("b"))
+    now[0] = START - timedelta(minutes=10)
+    with pytest.raises(LedgerError, match="set the clock"):
+        ledger.record_forecast(forecast("c"))
+    last = ledger.entries()[-1]
+    forged = Entry.sealed(2, START - timedelta(days=9), forecast("c"), (), last.hash)
+    ledger.path.write_bytes(ledger.path.read_bytes() + forged.line())
+    with pytest.raises(LedgerError, match=r"line 3 is of .* long before the line above"):
+        ledger.entries()
 
 
 def test_another_spelling_of_the_same_values_is_an_edit(ledger: Ledger) -> None:
@@ -156,6 +196,8 @@ def test_another_spelling_of_the_same_values_is_an_edit(ledger: Ledger) -> None:
 def test_a_torn_last_line_is_told_and_written_over(ledger: Ledger, cut: int) -> None:
     lines = filled(ledger)
     ledger.path.write_bytes(b"".join(lines)[:-cut])
+    third = json.loads(lines[2])["hash"]
+    ledger.head_path.write_text(str(Head(3, third)))  # it is written after the line is on disk
     assert len(ledger.entries()) == 3
     assert ledger.torn_bytes == len(lines[-1]) - cut
     ledger.record_forecast(forecast("run3"))
