@@ -1,7 +1,7 @@
 """Dollars of a run: time, machines, a dated price, what interruptions make it do again, and storage of checkpoints."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from planner.errors import BadInputError
@@ -99,6 +99,22 @@ def expected_wall_s(
     return lost * productive_s / interval_s
 
 
+def interrupted_run_s(
+    instances: int, productive_s: float, interruptions: Interruptions
+) -> tuple[float, float | None]:
+    """Return the time of a run on so many instances, and the time between checkpoints that loses least.
+
+    Without interruptions there is no such time, and no time is lost. Raises as `expected_wall_s` does.
+    """
+    between_s = interruptions.mean_between_s(instances)
+    if math.isinf(between_s):
+        return productive_s, None
+    # A snapshot that costs nothing would be made all the time; a second is the least that is counted.
+    counted = replace(interruptions, checkpoint_s=max(interruptions.checkpoint_s, 1.0))
+    interval = checkpoint_interval_s(counted.checkpoint_s, between_s)
+    return expected_wall_s(productive_s, interval, counted, between_s), interval
+
+
 def estimate_cost(
     instance: Instance,
     accelerators: int,
@@ -121,19 +137,7 @@ def estimate_cost(
         storage: None: storage is not priced.
     """
     instances = instance.instances_for(accelerators)
-    expected = interruptions or Interruptions()
-    between_s = expected.mean_between_s(instances)
-    interval: float | None = None
-    wall_s = productive_s
-    if math.isfinite(between_s):
-        # A snapshot that costs nothing would be made all the time; a second is the least that is counted.
-        counted = Interruptions(
-            per_instance_hour=expected.per_instance_hour,
-            checkpoint_s=max(expected.checkpoint_s, 1.0),
-            restart_s=expected.restart_s,
-        )
-        interval = checkpoint_interval_s(counted.checkpoint_s, between_s)
-        wall_s = expected_wall_s(productive_s, interval, counted, between_s)
+    wall_s, interval = interrupted_run_s(instances, productive_s, interruptions or Interruptions())
     compute = instances * price.usd_per_hour * wall_s / HOUR_S
     kept = None if storage is None else stored_bytes / 1e9 * storage.usd_per_gb_month * wall_s / MONTH_S
     return Cost(

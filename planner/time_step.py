@@ -3,26 +3,24 @@
 A roofline without a maximum: products take FLOPs over the peak, everything else bytes over the bandwidth, and they add
 up, so that small layers, which move more per FLOP, come out less efficient as they are. Collectives take bytes over
 their link (Rajbhandari et al. 2020, section 7, for ZeRO; Narayanan et al. 2021, arXiv:2104.04473, section 3, for tensor
-and pipeline parallelism and the bubble). What the hardware really reaches of each is a Calibration.
+and pipeline parallelism and the bubble). What the hardware really reaches of each is a Calibration. Everything is
+computed over a table of layouts; one layout is a table of one.
 """
 
-import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.hardware import Instance
-from planner.layout import Layout, Precision, Recompute
-from planner.memory import stage_of_groups
+from planner.layout import Layout
+from planner.layout_table import LayoutTable
+from planner.pipeline_stages import Array, DistinctRows, distinct_rows
 from planner.time_calibration import TERMS, Calibration
 from planner.time_profile import TimeProfile
+from planner.time_work import COLUMNS, data_parallel_s, sent_between_stages_s, updated_weights, work_of_row
 
-_LOSS_BYTES = 24.0
-"""Memory traffic of the loss for each logit: written, copied to fp32, log-softmax and its gradient."""
-_WHOLE_MOVES = 10.0
-"""How often a layer's norms and additions read or write its width, which tensor parallelism does not cut by itself."""
 _UPDATE_BYTES = 28.0
 """Of the update for each weight: master and two moments read and written, gradient read, weight written."""
 
@@ -59,9 +57,8 @@ def estimate_step(
         instance: of which as many are there as the layout needs.
         calibration: measured constants for this accelerator, or the nearest there are.
     """
-    terms = step_terms(profile, layout, instance)
-    seconds = terms * calibration.constants
-    total_s = float(seconds.sum())
+    seconds = step_terms(profile, layout, instance) * calibration.constants
+    total_s = float(added(seconds))
     samples_per_s = layout.samples_per_step / total_s
     positions = profile.positions / layout.micro_batch
     flops = profile.model_flops / layout.micro_batch * layout.samples_per_step
@@ -77,17 +74,48 @@ def estimate_step(
     )
 
 
-def step_terms(profile: TimeProfile, layout: Layout, instance: Instance) -> NDArray[np.float64]:
+def step_terms(profile: TimeProfile, layout: Layout, instance: Instance) -> Array:
     """Return seconds at the speed of the hardware, [len(TERMS)] in the order of TERMS; launches are counts."""
-    per_stage = _membership(profile, layout.pp, layout.interleave) @ _work_per_row(profile, layout, instance)
-    slowest = per_stage[int(np.argmax(per_stage[:, :4].sum(axis=1)))]
-    micro_batches = layout.accumulation
-    bubble = (layout.pp - 1) / layout.interleave
+    table = LayoutTable.of([layout])
+    return np.asarray(terms_of_layouts({layout.micro_batch: profile}, table, instance)[:, 0])
+
+
+def seconds_of_layouts(
+    profiles: Mapping[int, TimeProfile], layouts: LayoutTable, instance: Instance, calibration: Calibration
+) -> Array:
+    """Return the seconds of a step of each layout: the very numbers of `estimate_step`. Arguments as there."""
+    terms = terms_of_layouts(profiles, layouts, instance)
+    return added(terms * calibration.constants[:, None])
+
+
+def added(terms: Array) -> Array:
+    """Add along the first axis, one after the other: numpy's own sums depend on how many layouts there are."""
+    total = np.zeros(terms.shape[1:])
+    for term in terms:
+        total = total + term
+    return total
+
+
+def terms_of_layouts(profiles: Mapping[int, TimeProfile], layouts: LayoutTable, instance: Instance) -> Array:
+    """Return `step_terms` of each layout, [len(TERMS), layouts]."""
+    rows = distinct_rows(profiles, COLUMNS)
+    found = np.zeros((len(TERMS), len(layouts)))
+    weights = profiles[min(profiles)]  # those are alike at every micro-batch
+    for pp, interleave, at in layouts.pipelines():
+        chosen = layouts.take(at)
+        slowest = _slowest_stage(rows, chosen, instance, (pp, interleave))
+        largest = rows.values["inputs"].max(axis=1)[rows.sizes(chosen.micro_batch)]
+        found[:, at] = _terms(slowest, chosen, instance, weights, largest)
+    return found
+
+
+def _terms(slowest: Array, layouts: LayoutTable, instance: Instance, weights: TimeProfile, largest: Array) -> Array:
     matmul, attention, softmax, memory, tensor, expert, context, launches = slowest
-    blocking = micro_batches * (tensor + expert + context) + _sent_between_stages(profile, layout, instance)
-    update = _UPDATE_BYTES * _updated(profile, layout) / instance.accelerator.memory_bytes_per_s
-    reduction, gathers = _data_parallel(profile, layout, instance)
-    return np.array(
+    micro_batches, bubble = layouts.accumulation, (layouts.pp - 1) / layouts.interleave
+    blocking = micro_batches * (tensor + expert + context) + sent_between_stages_s(largest, layouts, instance)
+    update = _UPDATE_BYTES * updated_weights(weights, layouts) / instance.accelerator.memory_bytes_per_s
+    reduction, gathers = data_parallel_s(weights, layouts, instance)
+    return np.stack(
         [
             micro_batches * matmul,
             micro_batches * attention,
@@ -97,111 +125,35 @@ def step_terms(profile: TimeProfile, layout: Layout, instance: Instance) -> NDAr
             reduction,
             gathers,
             micro_batches * launches,
-            micro_batches * matmul * math.log2(max(1.0, layout.devices / instance.count)),
+            micro_batches * matmul * np.log2(np.maximum(1.0, layouts.devices / instance.count)),
             bubble * (matmul + attention + memory + tensor + expert + context),
         ]
     )
 
 
-@lru_cache(maxsize=1024)
-def _membership(profile: TimeProfile, stages: int, interleave: int) -> NDArray[np.float64]:
-    """Return [stages, rows]: 1 where a row is on a stage. Kept, for many layouts of one model are looked at."""
-    stage = stage_of_groups(profile.is_layer, stages, interleave)
-    found: NDArray[np.float64] = (stage == np.arange(stages)[:, None]).astype(np.float64)
-    return found
+def _slowest_stage(
+    rows: DistinctRows, layouts: LayoutTable, instance: Instance, pipeline: tuple[int, int]
+) -> Array:
+    """Return the work of the stage with the most products, attention, exponentials and traffic; [8, layouts]."""
+    sizes = rows.sizes(layouts.micro_batch)
+    logits = rows.logits[sizes]
+    work: dict[int, Array] = {}
+    for row in range(len(rows.is_layer)):
+        values = {name: rows.values[name][sizes, row] for name in COLUMNS}
+        work[row] = work_of_row(
+            values, layouts, instance, is_layer=bool(rows.is_layer[row]), logits=logits if row == rows.last else None
+        )
+    slowest, most = np.zeros((8, len(layouts))), np.full(len(layouts), -1.0)
+    for counts in dict.fromkeys(_counts(stage) for stage in rows.stages(*pipeline)):
+        of_stage = sum((count * work[row] for row, count in counts), start=np.zeros_like(slowest))
+        busy = added(of_stage[:4])
+        above = busy > most
+        slowest, most = np.where(above, of_stage, slowest), np.where(above, busy, most)
+    return slowest
 
 
-def _work_per_row(profile: TimeProfile, layout: Layout, instance: Instance) -> NDArray[np.float64]:
-    """Return [rows, 8]: matmul, attention, softmax, memory, tensor, expert and context collectives, launches."""
-    device = instance.accelerator
-    peak, bandwidth = device.peak_flops_per_s(layout.precision), device.memory_bytes_per_s
-    general = device.peak_flops_per_s(Precision.BF16) if layout.precision is Precision.FP8 else peak
-    again = np.where(profile.is_layer, float(layout.recompute is Recompute.FULL), 0.0)
-    attended = np.where(profile.is_layer, float(layout.recompute is not Recompute.NONE), 0.0)
-    cut = layout.tp * layout.cp
-    width = layout.precision.element_bytes
-    whole = 0.0 if layout.sequence_parallel else _WHOLE_MOVES * profile.inputs * profile.is_layer * (1 - 1 / layout.tp)
-    forward = profile.moved_forward / layout.tp + whole
-    backward = profile.moved_backward / layout.tp + 2.0 * whole
-    has_head = np.arange(len(profile.is_layer)) == len(profile.is_layer) - 1
-    moved = width * (backward + (1.0 + again) * forward) + has_head * _LOSS_BYTES * profile.logits / layout.tp
-    columns = (
-        (profile.matmul_backward + (1.0 + again) * profile.matmul_forward) / (cut * peak),
-        (profile.attention_backward + (1.0 + attended) * profile.attention_forward) / (cut * general),
-        (2.0 + attended) * profile.scores / (cut * general),
-        moved / (layout.cp * bandwidth),
-        *_collectives_per_row(profile, layout, instance, again),
-        np.where(profile.is_layer, 3.0 + again, 0.0),
-    )
-    return np.array(columns).T
-
-
-def _collectives_per_row(
-    profile: TimeProfile, layout: Layout, instance: Instance, again: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what each row sends within layers: to its tensor, expert and context groups, in seconds.
-
-    Tensor parallelism reduces twice forwards and twice backwards (Shoeybi et al. 2019, arXiv:1909.08053, section 3);
-    experts get and return tokens in both directions; context parallelism passes keys and values round.
-    """
-    width = layout.precision.element_bytes
-    layer = profile.is_layer / layout.cp
-    passes = 4.0 + 2.0 * again
-    ring = 2.0 * (layout.tp - 1) / layout.tp
-    sent = width * profile.inputs * layer * passes * ring
-    tensor = sent / link_bytes_per_s(instance, layout.tp, inner=1)
-    tokens = width * profile.dispatched / (layout.tp * layout.cp) * (layout.ep - 1) / layout.ep
-    expert = tokens * passes / link_bytes_per_s(instance, layout.ep, inner=layout.tp)
-    rounds = width * 2.0 * profile.inputs * layer * (layout.cp - 1) / layout.tp * (3.0 + again)
-    context = rounds / link_bytes_per_s(instance, layout.cp, inner=layout.tp)
-    return tensor, expert, context
-
-
-def _sent_between_stages(profile: TimeProfile, layout: Layout, instance: Instance) -> float:
-    """Return the seconds in which a stage sends its output on and gets gradients back, for all micro-batches."""
-    if layout.pp == 1:
-        return 0.0
-    sent = layout.precision.element_bytes * float(profile.inputs.max()) / (layout.tp * layout.cp)
-    speed = link_bytes_per_s(instance, layout.pp, inner=layout.tp * layout.cp * layout.dp)
-    return 2.0 * layout.accumulation * layout.interleave * sent / speed
-
-
-def _data_parallel(profile: TimeProfile, layout: Layout, instance: Instance) -> tuple[float, float]:
-    """Return the seconds of gradients' reductions after the last micro-batch, and of what goes on during them.
-
-    Of Psi weights, stages 0 and 1 move 2 Psi once a step; stage 2 reduces Psi with each micro-batch and gathers Psi
-    once; stage 3 moves 3 Psi with each micro-batch (Rajbhandari et al. 2020, section 7).
-    """
-    if layout.shards == 1:
-        return 0.0, 0.0
-    width = layout.precision.element_bytes
-    sent = width * _held(profile, layout) * (layout.shards - 1) / layout.shards
-    seconds = sent / link_bytes_per_s(instance, layout.shards, inner=layout.tp)
-    if layout.zero == 3:
-        return 0.0, 3.0 * layout.accumulation * seconds
-    if layout.zero == 2:
-        return seconds, layout.accumulation * seconds
-    return 2.0 * seconds, 0.0
-
-
-def link_bytes_per_s(instance: Instance, members: int, *, inner: int) -> float:
-    """Return how fast each member of a group of `members` gets what all others have, together.
-
-    Devices are numbered tensor-parallel first, then context, data, pipeline: members lie `inner` apart. Within an
-    instance the link is the device's own; beyond, members on one instance share its link with the other groups there.
-    """
-    on_node = max(1, min(members, instance.count // inner))
-    if members <= on_node:
-        return instance.intra_node_bytes_per_s or math.inf
-    return min(instance.inter_node_bytes_per_s * on_node / instance.count, instance.intra_node_bytes_per_s or math.inf)
-
-
-def _held(profile: TimeProfile, layout: Layout) -> float:
-    """Return the weights of one rank before ZeRO cuts them: of an even share of the stages."""
-    return (float(profile.dense.sum()) + float(profile.expert.sum()) / layout.ep) / (layout.tp * layout.pp)
-
-
-def _updated(profile: TimeProfile, layout: Layout) -> float:
-    total = profile.parameters
-    trained = float((profile.trained * (profile.dense + profile.expert)).sum()) / total if total else 0.0
-    return trained * _held(profile, layout) / (layout.shards if layout.zero else 1)
+def _counts(stage: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    counted: Counter[int] = Counter()
+    for row, count in stage:
+        counted[row] += count
+    return tuple(sorted(counted.items()))

@@ -13,7 +13,7 @@ from recipes.config import CatalogueTextConfig
 from recipes.lm_tokenizers import Tokenizer, prepare_tokenizer
 from recipes.records import Entity, Records, cache_of, open_records, open_source
 
-FORMAT = "lm-text-2"
+FORMAT = "lm-text-3"
 """Part of the corpus's identity: a change of how documents are written, ordered or packed changes it."""
 DOCUMENT_END = "\n"
 _BATCH = 4096
@@ -52,11 +52,12 @@ def open_corpus(config: CatalogueTextConfig) -> Corpus:
 def documents(records: Records, locales: Sequence[str], *, held_out: bool) -> list[str]:
     """Return one line per entity and locale that names it: locale, the entity itself, its name, and its keywords.
 
-    They are ordered by a hash of entity and locale: shuffled, and in the same way wherever and whenever.
+    Entities in a skin tone are left out: they are half of all, and say the same as without but for one phrase a locale.
+    Lines are ordered by a hash of entity and locale: shuffled, and in the same way wherever and whenever.
     """
     keyed = []
     for entity in records.entities:
-        if entity.held_out is held_out:
+        if entity.held_out is held_out and not entity.skin_tone:
             keyed += [(_place(entity.code, locale), text) for locale, text in _lines(entity, locales)]
     return [text for _, text in sorted(keyed)]
 
@@ -74,7 +75,7 @@ def new_keywords(name: str, keywords: Sequence[str]) -> list[str]:
     """Return the keywords without those that repeat a word of the name or of a keyword before, or lie in the name.
 
     Most lists repeat their name. To copy is a skill that a model learns all at once, and at just the sizes of the
-    ladder: the loss then falls by a tenth between two rungs, where laws of powers know only smooth falls.
+    ladder, where laws of powers know only smooth falls.
     """
     said = set(_words(name))
     found = []

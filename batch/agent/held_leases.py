@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch.agent.atomic_files import read_json, replace_json
 from batch.agent.messages import Grant
-from batch.errors import ConflictError
+from batch.errors import ConflictError, ControllerError
 from batch.json_values import from_json, to_json
 from batch.launcher import Ended
 from batch.model import Cause
@@ -36,9 +36,21 @@ class AgentFolder:
     """An agent's folder: its name, its leases, the jobs' folders. One process at a time may use it."""
 
     def __init__(self, path: Path) -> None:
-        """Lock the folder, made when it is not there. Raises ConflictError when another agent process has it."""
+        """Lock the folder, made when it is not there.
+
+        Raises ConflictError when another agent process has it, ControllerError when it cannot be written.
+        """
         self.path = path.expanduser().resolve()
         self._leases = self.path / "leases"
+        try:
+            self._open()
+        except OSError as error:
+            raise ControllerError(
+                f"the agent's folder {self.path} cannot be written ({error.strerror}): make room there, or choose "
+                "another --folder; what runs goes on, and the next agent on this folder takes it up"
+            ) from error
+
+    def _open(self) -> None:
         self._leases.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

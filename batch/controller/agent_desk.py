@@ -77,7 +77,7 @@ class AgentDesk:
         if not await asyncio.to_thread(self._take_in, pool, agent, request):
             return await self._turn_away(pool, agent, request)
         self._take_chunks(agent, request)
-        while True:
+        while request.agent == agent.name:
             agent.bell.clear()
             revision = self.revision
             found = orders(self._board.placed(pool), agent.statuses, agent.over)
@@ -101,6 +101,7 @@ class AgentDesk:
                 await asyncio.wait_for(agent.bell.wait(), max(0.0, deadline_s - time.monotonic()))
             except TimeoutError:
                 continue
+        return await self._turn_away(pool, agent, request)  # another one has taken its place meanwhile
 
     def ring(self, pools: set[str], revision: int) -> None:
         """Wake the requests that wait in `pools`; called in the event loop, after the board has changed."""

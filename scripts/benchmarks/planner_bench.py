@@ -5,6 +5,7 @@ from scripts.benchmarks.planner_fits import APPROACH_3, BOOTSTRAPS, PUBLISHED_LA
 from scripts.benchmarks.planner_flops import BESIDE_TORCH, PUBLISHED
 from scripts.benchmarks.planner_forecasts import FORECASTS
 from scripts.benchmarks.planner_loop import LOOP
+from scripts.benchmarks.planner_search import PARTS as SEARCHES
 from scripts.benchmarks.planner_system import MEMORY, SPEEDS
 
 BENCH = Suite(
@@ -18,6 +19,7 @@ BENCH = Suite(
         "tables": PUBLISHED,
         "speeds": SPEEDS,
         "memory": MEMORY,
+        **SEARCHES,
         "loop": LOOP,
     },
 )

@@ -1,7 +1,6 @@
 """Memory of a rank: states as ZeRO has them, activations as autograd keeps them, verdicts that can be trusted."""
 
 import importlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,10 +10,13 @@ from planner.architectures import BatchShape, Lora, Tuning, load
 from planner.hardware import default_catalogue
 from planner.layout import Layout, Precision, Recompute
 from planner.layout_shape import layout_shape
-from planner.memory import PLAIN, Moment, estimate_memory, micro_batches_in_flight, stage_of_groups
+from planner.layout_table import LayoutTable
+from planner.memory import PLAIN, Moment, estimate_memory
 from planner.memory_formulas import GIB, korthikanti_layer_bytes, zero_state_bytes
 from planner.memory_profile import EAGER, MemoryProfile, memory_profile, transformers_kernels
+from planner.memory_stage import COLUMNS, Stage, micro_batches_in_flight, stage_load
 from planner.memory_verdict import nearest_fit, verdict
+from planner.pipeline_stages import distinct_rows, stage_of_groups
 from planner.verification.measured_steps import decoder
 
 SMALL: Mapping[str, Any] = {
@@ -82,8 +84,8 @@ def test_parts_add_up_and_more_samples_take_more() -> None:
      (4, 2, 8, [5.5, 4.5, 3.5, 2.5])],
 )  # fmt: skip
 def test_micro_batches_in_flight(pp: int, interleave: int, accumulation: int, expected: list[float]) -> None:
-    layout = Layout(pp=pp, interleave=interleave, accumulation=accumulation)
-    assert [micro_batches_in_flight(layout, stage) for stage in range(pp)] == expected
+    layouts = LayoutTable.of([Layout(pp=pp, interleave=interleave, accumulation=accumulation)])
+    assert [float(micro_batches_in_flight(layouts, stage)[0]) for stage in range(pp)] == expected
 
 
 def test_stages_get_layers_evenly_with_the_ends() -> None:
@@ -91,6 +93,25 @@ def test_stages_get_layers_evenly_with_the_ends() -> None:
     assert stage_of_groups(found.is_layer, 3, 1).tolist() == [0, 0, 1, 2, 2]
     assert stage_of_groups(found.is_layer, 2, 1).tolist() == [0, 0, 0, 1, 1]
     assert stage_of_groups(found.is_layer, 1, 1).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("pp", [4, 16, 31, 61])
+def test_the_most_loaded_stage_is_found_whatever_its_layers_are(pp: int) -> None:
+    stack = memory_profile(load("deepseek-v3"), BatchShape(1, 4096))
+    layout = Layout(dp=8, pp=pp, ep=8, zero=1, accumulation=64)
+    rows, one = distinct_rows({1: stack}, COLUMNS), LayoutTable.of([layout])
+    loads = [
+        sum(part.item() for part in stage_load(Stage.of(rows, runs, number, one), PLAIN).parts)
+        for number, runs in enumerate(rows.stages(pp, 1))
+    ]
+    assert estimate_memory(stack, layout, PLAIN).total_bytes == pytest.approx(max(loads))
+
+
+def test_replicas_without_zero_reduce_through_a_bucket() -> None:
+    stack = memory_profile(load("gpt2"), BatchShape(8, 1024))
+    alone, replicas = (estimate_memory(stack, Layout(dp=dp, micro_batch=8)) for dp in (1, 2))
+    assert alone.buffer_bytes == 0
+    assert replicas.buffer_bytes == 2 * stack.parameters
 
 
 def test_the_nearest_layout_fits_and_has_the_same_batch() -> None:
@@ -105,17 +126,6 @@ def test_the_nearest_layout_fits_and_has_the_same_batch() -> None:
     assert found.verdict.layout.samples_per_step == layout.samples_per_step
     assert found.verdict.layout.devices == layout.devices
     assert found.changes == ("micro-batch 1", "recompute layers")
-
-
-def test_a_layout_takes_less_than_a_millisecond() -> None:
-    model = load("llama3.1-405b")
-    found = memory_profile(model, BatchShape(1, 8192))
-    layouts = [Layout(dp=8, tp=8, pp=pp, accumulation=32) for pp in (1, 2, 4, 8, 16, 32)]
-    estimate_memory(found, layouts[0])
-    began_s = time.perf_counter()
-    for layout in layouts:
-        estimate_memory(found, layout)
-    assert (time.perf_counter() - began_s) / len(layouts) < 2e-3
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from planner.time_calibration import (
 from planner.time_fit import fit_calibration, fit_constants
 from planner.time_profile import time_profile, visible_fraction
 from planner.time_run import live_run_time, run_time
-from planner.time_step import estimate_step, link_bytes_per_s, step_terms
+from planner.time_step import estimate_step, step_terms
+from planner.time_work import links_bytes_per_s
 from planner.verification.check import REFERENCE_DATA
 from planner.verification.system import megatron_throughput, mpt_errors
 from scripts.fit_times import calibrations
@@ -65,10 +66,10 @@ def test_what_zero_sends(zero: int, reduction: int, gathers: int) -> None:
 
 
 def test_links_within_and_between_instances() -> None:
-    assert link_bytes_per_s(P5, 8, inner=1) == 450e9
-    assert link_bytes_per_s(P5, 64, inner=1) == 400e9
-    assert link_bytes_per_s(P5, 8, inner=8) == 50e9
-    assert link_bytes_per_s(default_catalogue().instance("trn1.2xlarge"), 4, inner=1) == 12.5e9 / 8
+    found = links_bytes_per_s(P5, np.array([8, 64, 8]), inner=np.array([1, 1, 8]))
+    assert found.tolist() == [450e9, 400e9, 50e9]
+    alone = default_catalogue().instance("trn1.2xlarge")
+    assert links_bytes_per_s(alone, np.array([4]), inner=np.array([1])).tolist() == [12.5e9 / 8]
 
 
 def test_half_of_causal_attention_is_seen_and_less_with_a_window() -> None:

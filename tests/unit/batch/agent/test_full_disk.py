@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from fixtures_small_disk import MakeTmpfs, make_tmpfs  # noqa: F401 - a fixture
 
+from batch.agent.held_leases import AgentFolder
+from batch.errors import ControllerError
 from batch.model import Cause
 from tests.fixtures_agent import AgentProcess
 from tests.fixtures_fake_controller import FakeController, grant, wait_until
@@ -60,3 +62,10 @@ def test_an_agent_outlives_a_full_disk(controller: FakeController, agent: AgentP
     controller.place(grant(3, "true", attempt=2))
     assert controller.wait_for_end(3, 2).state == "succeeded"
     assert not agent.has_left()
+
+
+def test_an_agent_that_cannot_write_at_its_start_says_so(make_tmpfs: MakeTmpfs) -> None:  # noqa: F811
+    folder = make_tmpfs("full", 2**20)
+    fill(folder / "stone")
+    with pytest.raises(ControllerError, match=r"cannot be written \(No space left on device\): make room there"):
+        AgentFolder(folder / "agent")

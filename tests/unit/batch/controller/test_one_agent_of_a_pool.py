@@ -1,9 +1,10 @@
 """A pool has one agent: another is refused while that one lives, and what people say of a pool is not lost."""
 
+import threading
 from pathlib import Path
 
 import pytest
-from fixtures_controller import AGENT, FakeAgent, Reply, Served, serving
+from fixtures_controller import AGENT, FakeAgent, Reply, Served, serving, wait_until
 
 from batch.agent.messages import Grant, SyncRequest
 from batch.controller import agent_desk
@@ -88,6 +89,30 @@ def test_who_has_lost_its_place_ends_what_it_runs_and_is_refused(
     assert [gone.uid for gone in first.sync().forget] == [running.uid]
     assert asks(first).json()["error"]["type"] == "PoolTakenError"
     assert second.take()[0].uid == running.uid
+
+
+def test_a_request_that_waits_while_its_agent_loses_the_place_gets_no_work(
+    served: Served, first: FakeAgent, second: FakeAgent
+) -> None:
+    first.sync()
+    refused: list[Exception] = []
+
+    def waits() -> None:
+        try:
+            first.sync(wait_s=15.0)
+        except AssertionError as error:  # the answer was no success
+            refused.append(error)
+
+    thread = threading.Thread(target=waits)
+    thread.start()
+    wait_until(lambda: served.service.desk._agents["local"].sequence == 2)
+    second.takes_over = True
+    second.sync()
+    served.submit()
+    [grant] = second.take()
+    thread.join(10.0)
+    assert "PoolTakenError" in str(refused[0])
+    assert (first.grants, list(second.grants)) == ({}, [(grant.uid, 1)])
 
 
 def test_an_agent_that_was_started_for_the_wrong_pool_loses_nothing(
