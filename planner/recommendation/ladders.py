@@ -1,6 +1,7 @@
 """Families of models by size: what may be trained when only the budget is known."""
 
 from dataclasses import dataclass
+from math import gcd
 
 from planner.architectures import BatchShape, load
 from planner.architectures.model import Model
@@ -63,7 +64,7 @@ def _llama(width: int, layers: int) -> Model:
     return load(
         {
             "model_type": "llama", "name": f"llama-{width}x{layers}", "hidden_size": width,
-            "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": min(8, heads),
+            "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": gcd(8, heads),
             "intermediate_size": 7 * width // 2, "vocab_size": _VOCABULARY, "max_position_embeddings": 8192,
             "tie_word_embeddings": width <= 3072,
         }

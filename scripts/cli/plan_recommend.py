@@ -9,6 +9,7 @@ import typer
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import (
+    JsonOption,
     OutputFormat,
     OutputOption,
     format_bytes,
@@ -57,7 +58,7 @@ def recommend(  # noqa: PLR0913 - the options of one command line
     calibration: Annotated[Path | None, typer.Option(help="constants of time fitted to your own runs: CSV")] = None,
     force: Annotated[bool, typer.Option("--force", help="answer although the evidence does not carry it")] = False,
     plot: Annotated[Path | None, typer.Option(help="folder for pictures")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Find the best loss for a budget by a deadline on what is to be had; the Pareto front with it.
@@ -88,14 +89,17 @@ def recommend(  # noqa: PLR0913 - the options of one command line
     catalogue = load_catalogue(machines)
     losses = losses_of(runs, law, columns_of(column))
     found = recommended(catalogue, instances_named(catalogue, hw), arch, (limits, conditions), losses, force=force)
-    files = [] if plot is None else _draw(found, plot)
-    if as_json or output is OutputFormat.JSON:
+    _show(found, [] if plot is None else _draw(found, plot), as_json=as_json or output is OutputFormat.JSON)
+    return ExitCode.OK
+
+
+def _show(found: "Recommendation", files: "Sequence[Path]", *, as_json: bool) -> None:
+    if as_json:
         print_json({**found.to_json(), "pictures": [str(path) for path in files]})
-        return ExitCode.OK
+        return
     _print(found)
     for path in files:
         say(f"picture: {path}")
-    return ExitCode.OK
 
 
 def losses_of(runs: Path | None, law: str, columns: dict[str, str]) -> "LossModel":

@@ -8,7 +8,7 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, format_bytes, print_json, say
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, format_bytes, print_json, say
 from scripts.cli.plan_columns import ColumnOption, columns_of
 from scripts.cli.plan_options import read_model, today
 from scripts.cli.plan_recommend import instances_named, losses_of, recommended
@@ -39,7 +39,7 @@ def report(  # noqa: PLR0913 - the options of one command line
     machines: Annotated[Path | None, typer.Option(help="your own machines and prices: YAML or CSV")] = None,
     force: Annotated[bool, typer.Option("--force", help="recommend although the evidence does not carry it")] = False,
     out: Annotated[Path, typer.Option(help="the page")] = Path("report.html"),
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Write one HTML page that holds its pictures: fits, forecasts and backtests of runs; memory, time and cost."""

@@ -54,7 +54,7 @@ def run_all(agent: FakeAgent, study: Study, count: int, *, diverged: str = "", f
         if run == diverged:
             agent.ends(grant, "failed", cause=Cause.USER_CODE, message="NonFiniteLossError: loss = nan", exit_code=1)
         elif run == failed:
-            agent.ends(grant, "failed", cause=Cause.USER_CODE, message="ValueError: no such file", exit_code=1)
+            agent.ends(grant, "failed", cause=Cause.USER_CODE, message="no such file", exit_code=4)
         else:
             loss = loss_of(facts[run]["params"], facts[run]["tokens"])
             metrics = {"heldout/nats_per_byte": loss, "run/peak_memory_bytes": 6e8}
@@ -181,7 +181,7 @@ def test_tables_and_sweeps_of_others_are_evidence(ostinato: Ostinato, agent: Fak
         (("sweep", "recipe=lm_ladder", "--budgets", "a lot"), 2, "write numbers with commas"),
         (("sweep", "recipe=lm_ladder", "--budgets", "-1"), 2, "must be positive"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e9", "--evidence-at-most", "nan"), 2, "must be a number"),
-        (("sweep", "recipe=lm_ladder", "--budgets", "1e9", "--evidence-tokens", "nan"), 2, "must be a number"),
+        (("sweep", "recipe=lm_ladder", "--budgets", "1e9", "--evidence-tokens", "nan"), 2, "than or equal to 0"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--models", "lm_7b"), 2, "must be one of"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e5", "--models", "lm_1m"), 2, "not one step"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--submit", "--dry-run"), 2, "choose one"),
