@@ -141,6 +141,7 @@ class Client:
         path = "/v1/events?" + urlencode({"stream": "true", **({} if after is None else {"after": after})})
         connection = self._new_connection(_STREAM_TIMEOUT_S)
         with contextlib.closing(connection), self._reached():
+            self._check_identity(connection)
             status, lines = connection.lines(path, self._headers({"Accept": "text/event-stream"}))
             if status >= 400:
                 _raise(status, b"\n".join(lines))
@@ -212,6 +213,7 @@ class Client:
         was_open = self._connection.is_open
         with self._reached():
             try:
+                self._check_identity(self._connection)
                 return self._connection.request(method, path, data, sent)
             except OSError:
                 self.close()
@@ -219,7 +221,25 @@ class Client:
                 # is said twice must mean the same.
                 if not was_open or (method == "POST" and "Idempotency-Key" not in sent):
                     raise
+            self._check_identity(self._connection)
             return self._connection.request(method, path, data, sent)
+
+    def _check_identity(self, connection: HttpConnection) -> None:
+        """Raise ControllerUnreachable when whoever answers a new connection is not the controller that is meant."""
+        token = self.address.known_token
+        if token is None or connection.is_open:
+            return
+        from batch import token_proof  # noqa: PLC0415 - not for those who have configured an address
+
+        challenge = os.urandom(16).hex()
+        answer = connection.request("GET", token_proof.question(token, challenge), None, {})
+        said = json.loads(answer.body) if answer.status == 200 else {}
+        if not token_proof.is_answer(token, challenge, connection.port, said.get("proof")):
+            connection.close()
+            raise ControllerUnreachable(
+                f"{self.address.url} is answered by another program or another user's controller, and was sent no "
+                "token: `ostinato up` starts yours"
+            )
 
     def _new_connection(self, timeout_s: float) -> HttpConnection:
         parts = urlsplit(self.address.url)

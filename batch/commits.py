@@ -39,6 +39,11 @@ class Committer:
         """Return the number of this opening of the database."""
         return self._memory.epoch
 
+    @property
+    def next_uid(self) -> int:
+        """Return the uid that is drawn next, as of the last commit."""
+        return self._memory.next_uid
+
     def listen(self, listener: Listener, ledger: Ledger) -> int:
         """Tell `listener` what comes after this request, and return the seq before. Called by the writer's thread."""
         self._listener, self._heard = listener, ledger.last_seq
@@ -48,9 +53,11 @@ class Committer:
         """Write the group durably, tell the listener, and answer. A request that raises is not written.
 
         When the database refuses, nothing of the group is written and all of it gets the StoreError; the next group
-        is tried again. Raises what the listener raises.
+        is tried again. What cannot be written at all is refused alone. Raises what the listener raises.
         """
-        wanted = [request for request in group if request.future.set_running_or_notify_cancel()]
+        self._write([request for request in group if request.future.set_running_or_notify_cancel()])
+
+    def _write(self, wanted: list[Request[Ledger]]) -> None:
         try:
             with self._database.write() as connection:
                 ledger = Ledger(connection, self._memory, self._time_s())
@@ -61,6 +68,10 @@ class Committer:
             _refuse(wanted, error)
             return
         except Exception as defect:  # noqa: BLE001 - rolled back: what cannot be written must not stop the queue
+            if len(wanted) > 1:  # one of them is to blame, and it is not known which
+                for request in wanted:
+                    self._write([request])
+                return
             _log.exception("a commit failed in a way that nobody foresaw")
             _refuse(wanted, StoreError(f"nothing of this commit was written ({type(defect).__name__}): ask again"))
             return

@@ -16,6 +16,7 @@ STATUS: dict[type[BatchQueueError], int] = {
     errors.ConflictError: 409,
     errors.IllegalMoveError: 409,
     errors.StaleFenceError: 409,
+    errors.PoolTakenError: 409,
     errors.NotAllowedError: 403,
     errors.LimitError: 429,
     errors.StoreError: 503,

@@ -10,7 +10,8 @@ BatchQueueError
 ├── ConflictError            the thing is not in a state for that: a finished job held, an idempotency key used for
 │   │                        something else
 │   ├── IllegalMoveError     a state change that the table of moves does not allow
-│   └── StaleFenceError      an agent or attempt speaks for a placement that is over
+│   ├── StaleFenceError      an agent or attempt speaks for a placement that is over
+│   └── PoolTakenError       another agent, which lives, has the pool
 ├── NotAllowedError          a token that is missing, expired or of a role that may not do it
 ├── LimitError               over a rate limit or a limit of the team: try again later
 ├── StoreError               the database cannot be opened, locked, read or written
@@ -60,6 +61,10 @@ class IllegalMoveError(ConflictError):
 
 class StaleFenceError(ConflictError):
     """An agent or an attempt speaks for a placement that is over."""
+
+
+class PoolTakenError(ConflictError):
+    """Another agent, which lives, has the pool."""
 
 
 class NotAllowedError(BatchQueueError):

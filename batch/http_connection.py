@@ -31,7 +31,7 @@ class HttpConnection:
 
     def __init__(self, host: str, port: int, *, tls: bool, timeout_s: float) -> None:
         self._host = host
-        self._port = port
+        self.port = port
         self._tls = tls
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
@@ -78,7 +78,7 @@ class HttpConnection:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            opened = socket.create_connection((self._host, self._port), self._timeout_s)
+            opened = socket.create_connection((self._host, self.port), self._timeout_s)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
                 import ssl  # noqa: PLC0415 - 7 ms that only https needs
@@ -130,7 +130,7 @@ class HttpConnection:
 
     def _name(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{host}:{self._port}"
+        return f"{host}:{self.port}"
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -74,10 +74,11 @@ def _expression(glob: str) -> str:
     parts, at = [], 0
     while at < len(glob):
         rest = glob[at:]
-        if rest.startswith("**/"):
+        begins = at == 0 or glob[at - 1] == "/"  # elsewhere two asterisks are two single ones
+        if begins and rest.startswith("**/"):
             parts.append("(?:.*/)?")
             at += 3
-        elif rest == "**" or rest.startswith("**"):
+        elif begins and rest == "**":
             parts.append(".*")
             at += 2
         elif (found := _CLASS.match(rest)) is not None:

@@ -12,14 +12,14 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TypeVar
 
-from batch import verbs
+from batch import pools, verbs
 from batch.commits import Committer, Listener
 from batch.database import Database
 from batch.errors import StoreError
 from batch.events import Basis, Event, JobEvent, JobPlaced, JobStopping, PoolSet, TeamSet
 from batch.ledger import Ledger
 from batch.lookup import resolve
-from batch.model import JobSpec, Pool, SweepSpec, Team, Tier
+from batch.model import JobSpec, Node, Pool, SweepSpec, Team, Tier
 from batch.queries import Queries
 from batch.recording import record
 from batch.records import Attempt, Job, JobFilter, Sweep, Token
@@ -74,9 +74,23 @@ class Queue:
         self.close()
 
     @property
+    def failure(self) -> str | None:
+        """Return why nothing can be written any more, in words; None as long as it can. Then: close, and open again."""
+        return self._writer.failure
+
+    @property
     def epoch(self) -> int:
         """Return the number of times that the database was opened; this controller's number."""
         return self._committer.epoch
+
+    @property
+    def next_uid(self) -> int:
+        """Return the uid that is drawn next, as of the last commit."""
+        return self._committer.next_uid
+
+    def skip_uids(self, last: int) -> None:
+        """Never draw a uid up to `last`. Raises LimitError for one that no agent of this queue can have seen."""
+        self._write(lambda ledger: ledger.skip_uids(last))
 
     def listen(self, listener: Listener) -> int:
         """Hand `listener` all events committed from now on, and return the seq of the last one before.
@@ -159,6 +173,14 @@ class Queue:
         """Make or change a pool."""
         self._write(lambda ledger: record(ledger, [PoolSet(time_s=ledger.now_s, pool=pool)]))
 
+    def set_nodes(self, pool: str, nodes: tuple[Node, ...], agent: str) -> None:
+        """Note what `agent` says of its pool, made when there is none. Whether it is drained stays as it is."""
+        self._write(lambda ledger: pools.set_nodes(ledger, pool, nodes, agent))
+
+    def drain(self, pool: str, *, drained: bool) -> Pool:
+        """Let nothing new start in a pool, or let it again; return the pool. Raises NotFoundError."""
+        return self._write(lambda ledger: pools.drain(ledger, pool, drained))
+
     # What people ask for. `uid` may be a sweep's: then it is about its members. Each returns the events.
 
     def hold(self, uid: int) -> list[Event]:
@@ -232,6 +254,10 @@ class Queue:
     def attempts(self, uid: int) -> list[Attempt]:
         """Return all attempts of a job in order, the one that is not over included. Raises NotFoundError."""
         return self._queries.attempts(uid)
+
+    def requeued_s(self, uid: int) -> float | None:
+        """Return when a person last requeued a job that was over; None when nobody has."""
+        return self._queries.requeued_s(uid)
 
     def teams(self) -> dict[str, Team]:
         """Return the teams by name."""

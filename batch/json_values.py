@@ -7,6 +7,7 @@ read. The functions for a type are put together once, when it is first met: jobs
 
 import base64
 import dataclasses
+import math
 import sys
 import types
 import typing
@@ -22,6 +23,8 @@ _Write = Callable[[Any], Any]
 _Read = Callable[[Any, str], Any]
 _ABSENT = object()
 _MAX_FLOAT = int(sys.float_info.max)
+MAX_INTEGER = 2**63 - 1
+"""The largest whole number that the database keeps."""
 
 
 def to_json(value: Any) -> dict[str, Any]:
@@ -135,12 +138,21 @@ def _read_number(key: Any, where: str) -> int:
 def _scalar_reader(kind: type[Any]) -> _Read:
     def read(value: Any, where: str) -> Any:
         if type(value) is kind:
+            _check_range(value, where)
             return value
         if kind is float and type(value) is int and abs(value) <= _MAX_FLOAT:
             return float(value)
         raise BadRequestError(f"{where} = {_short(value)}: must be of type {kind.__name__}")
 
     return read
+
+
+def _check_range(value: Any, where: str) -> None:
+    """Raise BadRequestError for numbers that no database, clock or sum here could hold."""
+    if type(value) is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise BadRequestError(f"{where} = {_short(value)}: must be from {-MAX_INTEGER} to {MAX_INTEGER}")
+    if type(value) is float and not math.isfinite(value):
+        raise BadRequestError(f"{where} = {value}: must be finite")
 
 
 def _enum_reader(kind: type[Enum]) -> _Read:
@@ -205,5 +217,5 @@ def _dataclass_reader(cls: type[Any], lenient: bool) -> _Read:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value) if type(value) is not int or abs(value) < 10**80 else "a number of more than 80 digits"
     return text if len(text) <= 80 else text[:77] + "..."

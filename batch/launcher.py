@@ -82,6 +82,10 @@ class Launcher(Protocol):
         """Ask the attempt to save and end (SIGTERM, with `grace_s`), or end it at once; returns before it has."""
         ...
 
+    def limit(self, lease: Lease) -> None:
+        """Let the attempt run until `lease.time_limit_s` after its start, whatever was said before."""
+        ...
+
     def log_paths(self, lease: Lease) -> Mapping[int, Path]:
         """Return the log file of each rank that has one."""
         ...

@@ -30,6 +30,7 @@ from batch.tables import EVENTS, JOBS, META, SUBMISSIONS, SWEEPS
 
 T = TypeVar("T")
 _UIDS_PER_QUERY = 10_000
+_MOST_SKIPPED = 2**28
 _ABSENT: Any = object()
 _log = logging.getLogger(__name__)
 _UPDATE_JOB = (
@@ -183,6 +184,14 @@ class Ledger:
             raise LimitError(f"{count} uids from {first} on: the last uid is {MAX_UID}: begin a new database")
         self._next_uid += count
         return first
+
+    def skip_uids(self, last: int) -> None:
+        """Let no uid up to `last` be drawn any more. Raises LimitError when that would use too many up."""
+        count = last + 1 - self._next_uid
+        if count > _MOST_SKIPPED:
+            raise LimitError(f"uid {last} is {count} above the next: at most {_MOST_SKIPPED} can be skipped at once")
+        if count > 0:
+            self.draw_uids(count)
 
     # What is there
 

@@ -36,6 +36,8 @@ class Cause(Enum):
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
     LAUNCH = "launch"
+    NO_PROGRESS = "no_progress"
+    """It left with 75, to go on later, although it had not saved anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """One Ray cluster, region and kind of accelerator. `drained`: nothing new starts there."""
+    """One Ray cluster, region and kind of accelerator. `drained`: nothing new starts there.
+
+    `agent` is the one that has its leases (the id that lies in its folder); empty before any has spoken.
+    """
 
     name: str
     nodes: tuple[Node, ...] = ()
     drained: bool = False
+    agent: str = ""

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 from batch import rows
 from batch.database import Database
 from batch.errors import NotFoundError
-from batch.events import Event
+from batch.events import Event, JobRequeued
 from batch.journal import JournalRow, from_row
 from batch.model import Pool, Team
 from batch.records import Attempt, Job, JobFilter, Sweep, Token
@@ -72,6 +72,12 @@ class Queries:
     def teams(self) -> dict[str, Team]:
         """See Queue.teams."""
         return self._documents(TEAMS, Team)
+
+    def requeued_s(self, uid: int) -> float | None:
+        """See Queue.requeued_s."""
+        query = select(func.max(EVENTS.c.time_s)).where((EVENTS.c.uid == uid) & (EVENTS.c.kind == JobRequeued.__name__))
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
 
     def pools(self) -> dict[str, Pool]:
         """See Queue.pools."""

@@ -106,6 +106,11 @@ def check_size(texts: Sequence[str], where: str) -> None:
 def _check_words(spec: JobSpec, where: str) -> None:
     if not spec.kind:
         raise BadRequestError(f"{where}: kind is empty: must be train or command")
+    if "/" in spec.name or not spec.name.isprintable() or spec.name != spec.name.strip() or spec.name in {".", ".."}:
+        raise BadRequestError(
+            f"{where}: name = {spec.name[:MAX_NAME]!a}: must have no slash, control character or half a surrogate "
+            "pair, and no space at its ends: commands and URLs name the job by it"
+        )
     for name in ("name", "team", "user", "recipe"):
         if len(getattr(spec, name)) > MAX_NAME:
             raise BadRequestError(f"{where}: {name} has {len(getattr(spec, name))} characters: at most {MAX_NAME}")

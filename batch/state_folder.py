@@ -14,10 +14,14 @@ DEFAULT_PORT = 8733
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A controller and how to speak to it."""
+    """A controller and how to speak to it.
+
+    `known_token`: whoever answers there must prove that it knows this one before it is sent any (token_proof.py).
+    """
 
     url: str
     token: str | None = None
+    known_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,11 @@ class StateFolder:
         """Write the record, whole or not at all."""
         self.write_private(self.record_path, json.dumps(asdict(record)) + "\n")
 
+    def address(self, record: ControllerRecord, token: str | None = None) -> Address:
+        """Return how to speak to the controller of this folder, as its operator unless `token` says who else."""
+        own = read_token(self.token_path)
+        return Address(record.url, token or own, known_token=own)
+
     def write_private(self, path: Path, text: str) -> None:
         """Write a file that only its user may read, whole or not at all."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -122,7 +131,7 @@ def find_controller(environment: Mapping[str, str] = os.environ) -> Address:
             f"no controller has been started in {folder.path}: `ostinato up` starts one, "
             "or set OSTINATO_CONTROLLER to the URL of another and OSTINATO_TOKEN to your token"
         )
-    return Address(record.url, token or read_token(folder.token_path))
+    return folder.address(record, token)
 
 
 def read_token(path: Path) -> str | None:

@@ -21,10 +21,18 @@ _PLACED = frozenset(state for state in JobState if state.is_placed)
 _ENDED = frozenset(state for state in JobState if state.is_terminal)
 
 
+_FENCES_PER_S = 1_000_000
+
+
 def place(ledger: Ledger, uid: int, place: Mapping[str, Any]) -> JobPlaced:
-    """Place a job, with the next attempt and a fence above all before; `place` are the fields that say where."""
+    """Place a job, with the next attempt and a fence above all before; `place` are the fields that say where.
+
+    A fence is the time in microseconds, so that it is also above those of placements that a database which was restored
+    from an older copy knows nothing of.
+    """
     job = ledger.job(uid)
-    event = JobPlaced(time_s=ledger.now_s, uid=uid, attempt=job.attempt + 1, fence=job.fence + 1, **place)
+    fence = max(job.fence + 1, int(ledger.now_s * _FENCES_PER_S))
+    event = JobPlaced(time_s=ledger.now_s, uid=uid, attempt=job.attempt + 1, fence=fence, **place)
     record(ledger, [event])
     return event
 

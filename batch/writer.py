@@ -54,6 +54,11 @@ class Writer(Generic[C]):
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def failure(self) -> str | None:
+        """Return why nothing can be written any more; None as long as it can."""
+        return None if self._failure is None else f"the queue's writer has stopped with {self._failure!r}"
+
     def ask(self, plan: Callable[[C], T], reads: Collection[int | str] = (), weight: int = 1) -> "Future[T]":
         """Return the future of `plan`'s result, set when it is committed. Does not block.
 
@@ -76,17 +81,16 @@ class Writer(Generic[C]):
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _run(self) -> None:
-        last = 1
-        while (first := self._asked.get()) is not None:
-            group, is_last = self._gather(first, last)
-            last = len(group)
-            try:
+        group: list[Request[C]] = []
+        last, is_last = 1, False
+        try:
+            while not is_last and (first := self._asked.get()) is not None:
+                group = [first]
+                group, is_last = self._gather(first, last)
+                last = len(group)
                 self._commit(group)
-            except BaseException as error:  # noqa: BLE001 - handed to everybody who asks
-                self._fail(group, error)
-                return
-            if is_last:
-                return
+        except BaseException as error:  # noqa: BLE001 - handed to everybody who asks
+            self._fail(group, error)
 
     def _gather(self, first: Request[C], expected: int) -> tuple[list[Request[C]], bool]:
         """Return the next group, and whether the end was asked for."""

@@ -176,6 +176,8 @@ class _Reader:
         if near:
             return f"did you mean `{prefix}{near[0]}`?"
         elsewhere = [path for path in known_paths(self.root) if path.rpartition(".")[2] == key]
+        if f"{prefix}{key}" in elsewhere:
+            return f"it belongs to another kind of `{prefix.removesuffix('.')}`; known here are {', '.join(siblings)}"
         if elsewhere:
             return f"did you mean {join_words([f'`{path}`' for path in dict.fromkeys(elsewhere)])}?"
         return f"known here are {', '.join(siblings)}"

@@ -11,7 +11,7 @@ from typing import Any
 from checkpoint.config import CheckpointConfig
 from configs.errors import Problem
 from configs.redact import is_credential
-from recipes.config import CatalogueDataConfig, DataConfig, ModelConfig, RecipeConfig
+from recipes.config import CatalogueConfig, DataConfig, ModelConfig, RecipeConfig
 from trainer.batching import plan_batch
 from trainer.config import ClusterConfig, EngineConfig, OptimConfig, RunConfig
 from trainer.errors import BatchError
@@ -78,6 +78,6 @@ def doubts(spec: RunSpec) -> list[str]:
 
 def _storage_options(spec: RunSpec) -> dict[str, Mapping[str, Any]]:
     found = {"checkpoint": spec.checkpoint.storage_options}
-    if isinstance(spec.data, CatalogueDataConfig):
+    if isinstance(spec.data, CatalogueConfig):
         found["data"] = spec.data.storage_options
     return found

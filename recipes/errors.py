@@ -13,6 +13,7 @@ RecipeError
 ├── BuildError
 │   ├── PackagesError          npm is missing, the registry does not answer, or a package is not as expected
 │   └── RenderError            a picture that cannot be decoded
+├── MissingPackageError        an optional package that the configuration asks for is not installed
 ├── CombinationError           a recipe, a model and data that do not fit together
 └── TargetError                a `_target_` of the user
     ├── TargetMissingError     no such module, or nothing of that name in it
@@ -71,6 +72,10 @@ class PackagesError(BuildError):
 
 class RenderError(BuildError):
     """A picture cannot be decoded."""
+
+
+class MissingPackageError(RecipeError):
+    """An optional package that the configuration asks for is not installed."""
 
 
 class CombinationError(RecipeError):

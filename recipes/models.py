@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from recipes.clip import ClipModel
-from recipes.config import ClipModelConfig, ModelConfig
+from recipes.config import ClipModelConfig, LmModelConfig, ModelConfig, TargetConfig
+from recipes.lm_model import LanguageModel
 from recipes.target import load_target
 
 
@@ -15,6 +16,8 @@ def build_model(config: ModelConfig) -> nn.Module:
     """
     if isinstance(config, ClipModelConfig):
         return ClipModel(config)
+    if isinstance(config, LmModelConfig):
+        return LanguageModel(config)
     return load_target(config, nn.Module, "model")
 
 
@@ -23,7 +26,7 @@ def parameter_count(config: ModelConfig) -> int | None:
 
     None for a user's own model: only workers import it.
     """
-    if not isinstance(config, ClipModelConfig):
+    if isinstance(config, TargetConfig):
         return None
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in ClipModel(config).parameters())
+        return sum(parameter.numel() for parameter in build_model(config).parameters())

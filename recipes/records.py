@@ -15,7 +15,7 @@ from typing_extensions import override
 from recipes import decoding
 from recipes.catalogue_schema import CatalogueIndex
 from recipes.catalogue_source import CatalogueSource
-from recipes.config import CatalogueDataConfig
+from recipes.config import CatalogueConfig, CatalogueDataConfig, CatalogueTextConfig
 from recipes.decoding import CatalogueDecoder, IntArray
 from recipes.leak_groups import is_held_out
 from recipes.record_cache import RecordCache, default_cache_folder
@@ -137,25 +137,29 @@ class _Entities(Sequence[Entity]):
         )
 
 
-def open_source(config: CatalogueDataConfig) -> CatalogueSource:
+def open_source(config: CatalogueDataConfig | CatalogueTextConfig) -> CatalogueSource:
     """Read the index of the catalogue that `config` names. Raises CatalogueError kinds, before anything is fetched."""
     source = CatalogueSource(config.url or SAMPLE_URL, config.storage_options)
-    source.require("data.locales", config.locales, source.index.locales)
-    source.require("data.vendors", config.vendors, source.index.vendors)
+    source.require("data.locales", config.locales or (), source.index.locales)
+    if isinstance(config, CatalogueDataConfig):
+        source.require("data.vendors", config.vendors, source.index.vendors)
     return source
 
 
-def open_records(config: CatalogueDataConfig) -> Records:
+def cache_of(config: CatalogueConfig) -> RecordCache:
+    """Return the cache of decoded records that `config` names."""
+    folder = Path(config.cache_folder).expanduser() if config.cache_folder else default_cache_folder()
+    return RecordCache(folder, config.cache_max_bytes)
+
+
+def open_records(config: CatalogueDataConfig | CatalogueTextConfig) -> Records:
     """Open the catalogue that `config` names, fetching and decoding it first where this node has not yet.
 
     Blocking; any number of processes of a node may call it at once, one of them does the work. Reads the index each
     time, so that a catalogue that was built anew is seen. Raises CatalogueError kinds and RecordCacheError.
     """
     source = open_source(config)
-    cache = RecordCache(
-        Path(config.cache_folder).expanduser() if config.cache_folder else default_cache_folder(),
-        config.cache_max_bytes,
-    )
+    cache = cache_of(config)
     cache.require(source.index.rows * IMAGE_BYTES, source.url)
     return cache.use(
         source.index.fingerprint,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batch.client import Client
 from batch.errors import ControllerError, ControllerUnreachable
-from batch.state_folder import Address, ControllerRecord, StateFolder
+from batch.state_folder import ControllerRecord, StateFolder
 from scripts.origin import REPOSITORY
 
 LOCAL_POOL = "local"
@@ -20,6 +20,7 @@ _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
 _FOLLOW_POLL_S = 0.5
+_REVIVE_EVERY_S = 10.0
 
 
 def start_controller(
@@ -38,26 +39,47 @@ def start_controller(
     folder.create()
     with _alone(folder.path / "start.lock"):
         record = folder.record()
-        if record is None or not _answers(record):
+        if record is None or not _answers(folder, record):
             words = ["-m", "batch.controller", "--home", str(folder.path), "--host", host, "--port", str(port)]
             words += [] if database is None else ["--db", database]
             record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
-        if with_agent and agent_pid(folder) is None:
-            words = ["-m", "scripts.cli", "agent", "--controller", record.url, "--pool", LOCAL_POOL]
-            words += ["--token-file", str(folder.agent_token_path), "--folder", str(folder.path / "agent")]
-            agent = _spawn(words, folder.logs_path / "agent.log")
-            folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
+        if with_agent:
+            _start_agent(folder)
+        elif agent_pid(folder) is None:
+            _agent_pid_path(folder).unlink(missing_ok=True)
     return record
+
+
+def revive_agent(folder: StateFolder) -> bool:
+    """Start the agent of `folder` again when it has died; one that was ended, or never wanted, stays away.
+
+    Returns whether it had died. Blocking, for some milliseconds.
+    """
+    if not _agent_pid_path(folder).exists() or agent_pid(folder) is not None:
+        return False
+    with _alone(folder.path / "start.lock"):
+        return _start_agent(folder)
+
+
+def _start_agent(folder: StateFolder) -> bool:
+    """Start the agent unless it runs; return whether it did not. With the lock held."""
+    if agent_pid(folder) is not None:
+        return False
+    # It finds the controller through the folder, at whatever port that serves now or later.
+    words = ["-m", "scripts.cli", "agent", "--pool", LOCAL_POOL, "--folder", str(folder.path / "agent")]
+    agent = _spawn(words, folder.logs_path / "agent.log", OSTINATO_HOME=str(folder.path))
+    folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
+    return True
 
 
 def stop_controller(folder: StateFolder) -> list[str]:
     """End agent and controller of `folder`, and return which of them ran. Jobs go on. Raises ControllerError."""
     stopped = []
     agent = agent_pid(folder)
+    _agent_pid_path(folder).unlink(missing_ok=True)  # first: whoever sees it without its process starts it again
     if agent is not None:
         _end(agent, "the agent")
         stopped.append("the agent")
-    _agent_pid_path(folder).unlink(missing_ok=True)
     record = folder.record()
     if record is not None and _runs(record.pid, "batch.controller"):
         _end(record.pid, "the controller")
@@ -66,8 +88,12 @@ def stop_controller(folder: StateFolder) -> list[str]:
 
 
 def follow(folder: StateFolder) -> None:
-    """Return when the controller of `folder` has ended."""
+    """Return when the controller of `folder` has ended; until then, start its agent again should that die."""
+    revived_s = -_REVIVE_EVERY_S
     while (record := folder.record()) is not None and _runs(record.pid, "batch.controller"):
+        if time.monotonic() - revived_s > _REVIVE_EVERY_S and revive_agent(folder):
+            sys.stderr.write(f"the agent had ended ({folder.logs_path / 'agent.log'} says why) and is started again\n")
+            revived_s = time.monotonic()
         time.sleep(_FOLLOW_POLL_S)
 
 
@@ -80,12 +106,13 @@ def _agent_pid_path(folder: StateFolder) -> Path:
     return folder.path / "agent.pid"
 
 
-def _spawn(words: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+def _spawn(words: Sequence[str], log: Path, **variables: str) -> "subprocess.Popen[bytes]":
     """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it.
 
     -P: the user's folder may have packages of the same names.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+    search = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, **variables, "PYTHONPATH": search}
     environment.pop("OSTINATO_TOKEN", None)
     with log.open("ab") as file:
         return subprocess.Popen(
@@ -102,7 +129,7 @@ def _started(process: "subprocess.Popen[bytes]", folder: StateFolder) -> Control
     deadline_s = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         record = folder.record()
-        if record is not None and record.pid == process.pid and _answers(record):
+        if record is not None and record.pid == process.pid and _answers(folder, record):
             return record
         if process.poll() is not None:
             break
@@ -114,9 +141,10 @@ def _started(process: "subprocess.Popen[bytes]", folder: StateFolder) -> Control
     raise ControllerError(f"the controller did not start ({ended}): {said}\nall of it is in {log}")
 
 
-def _answers(record: ControllerRecord) -> bool:
+def _answers(folder: StateFolder, record: ControllerRecord) -> bool:
+    """Say whether the controller of `folder`, and not somebody else at its old port, answers."""
     try:
-        with Client(Address(record.url), timeout_s=5.0) as client:
+        with Client(folder.address(record), timeout_s=5.0) as client:
             client.health()
     except ControllerUnreachable:
         return False

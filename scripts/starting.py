@@ -14,7 +14,7 @@ from configs.provenance import collect
 from configs.redact import redacted
 from configs.schema import RunSpec
 from configs.sources import COMMAND_LINE
-from recipes.config import CatalogueDataConfig
+from recipes.config import TargetConfig
 from scripts.resume_command import resume_command
 from trainer.plan import RunPlan
 from trainer.run_folder import RunFolder
@@ -47,7 +47,7 @@ class Start:
         """
         data = self.plan.data
         is_here = self.plan.cluster.address == "local" or "://" in (getattr(data, "url", None) or "")
-        if isinstance(data, CatalogueDataConfig) and is_here:
+        if not isinstance(data, TargetConfig) and is_here:
             from recipes.records import open_source  # noqa: PLC0415 - `show` and `runs` import this file too
 
             open_source(data)

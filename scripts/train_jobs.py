@@ -103,6 +103,10 @@ class TrainLauncher:
         """See Launcher."""
         self._commands.stop(_driver(lease), now=now)
 
+    def limit(self, lease: Lease) -> None:
+        """See Launcher."""
+        self._commands.limit(_driver(lease))
+
     def log_paths(self, lease: Lease) -> Mapping[int, Path]:
         """See Launcher. What the driver prints is the log of rank -1, and of rank 0 until that has one."""
         driver = self._commands.log_paths(_driver(lease)).get(0)

@@ -79,6 +79,8 @@ class FakeAgent:
     def __init__(self, served: Served, pool: str = "local", nodes: int = 1, cpus: int = 4) -> None:
         self.served = served
         self.pool = pool
+        self.name = f"agent-{pool}"
+        self.takes_over = False
         self.nodes = tuple(Node(f"{pool}-{n}", 0, cpus) for n in range(nodes))
         self.sequence = 0
         self.attempts: dict[tuple[int, int], AttemptStatus] = {}
@@ -90,12 +92,14 @@ class FakeAgent:
         """Report, obey, and return the answer."""
         self.sequence += 1
         request = SyncRequest(
-            agent=f"agent-{self.pool}",
+            agent=self.name,
             sequence=self.sequence,
             wait_s=wait_s,
             nodes=self.nodes,
             attempts=tuple(self.attempts.values()),
             log_chunks=tuple(self.chunks),
+            take_over=self.takes_over,
+            highest_uid=max((uid for uid, _ in self.grants), default=0),
         )
         self.chunks = []
         raw = self.served.json("POST", f"/v1/pools/{self.pool}/sync", request.to_json(), token=AGENT)
@@ -103,8 +107,10 @@ class FakeAgent:
         for grant in answer.start:
             self.grants[grant.uid, grant.attempt] = grant
             self.attempts[grant.uid, grant.attempt] = AttemptStatus(
-                uid=grant.uid, attempt=grant.attempt, fence=grant.fence
+                uid=grant.uid, attempt=grant.attempt, fence=grant.fence, time_limit_s=grant.time_limit_s
             )
+        for limit in answer.limit:
+            self._set(self.grants[limit.uid, limit.attempt], time_limit_s=limit.time_limit_s)
         for stop in answer.stop:
             self.stops[stop.uid, stop.attempt] = stop.now
         for gone in answer.forget:

@@ -8,7 +8,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from batch.agent.messages import AttemptStatus, Forget, Grant, LogChunk, LogRequest, Stop, SyncAnswer, SyncRequest
+from batch.agent.messages import (
+    AttemptStatus,
+    Forget,
+    Grant,
+    Limit,
+    LogChunk,
+    LogRequest,
+    Stop,
+    SyncAnswer,
+    SyncRequest,
+)
 from batch.launcher import Ended
 
 NODE = "here"
@@ -33,6 +43,7 @@ class FakeController:
     def __init__(self) -> None:
         self.placed: dict[int, Grant] = {}
         self.stops: dict[int, Stop] = {}
+        self.limits: dict[int, Limit] = {}
         self.ends: dict[tuple[int, int], Ended] = {}
         self.statuses: dict[int, AttemptStatus] = {}
         self.codes: dict[str, bytes] = {}
@@ -68,6 +79,11 @@ class FakeController:
         with self._change():
             self.stops[uid] = Stop(uid=uid, attempt=self.placed[uid].attempt, now=now)
 
+    def limit(self, uid: int, time_limit_s: float) -> None:
+        """Let this one run for so long since its start."""
+        with self._change():
+            self.limits[uid] = Limit(uid=uid, attempt=self.placed[uid].attempt, time_limit_s=time_limit_s)
+
     def ask_log(self, request: LogRequest) -> LogChunk:
         """Return a piece of a log, from the agent."""
         with self._change():
@@ -96,7 +112,7 @@ class FakeController:
             while not self.is_away:
                 answer = self._answer(request)
                 left_s = deadline_s - time.monotonic()
-                if answer.start or answer.stop or answer.forget or answer.log_requests or left_s <= 0:
+                if answer.start or answer.stop or answer.limit or answer.forget or answer.log_requests or left_s <= 0:
                     return answer
                 self._changed.wait(left_s)
         raise ConnectionAbortedError
@@ -128,6 +144,11 @@ class FakeController:
             queue=self.queue,
             start=tuple(each for key, each in wanted.items() if key not in has),
             stop=tuple(stops),
+            limit=tuple(
+                each
+                for each in self.limits.values()
+                if (status := self.statuses.get(each.uid)) and status.time_limit_s != each.time_limit_s
+            ),
             forget=tuple(Forget(uid=s.uid, attempt=s.attempt) for s in unwanted if s.ended is not None),
             log_requests=tuple(self.log_requests.values()),
         )

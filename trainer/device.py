@@ -1,5 +1,6 @@
 """The one module that asks which device this process runs on. Written on torch.accelerator."""
 
+import resource
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +62,12 @@ def seed_torch(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if torch.accelerator.is_available():
         torch.get_device_module().manual_seed_all(seed)
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held: on its accelerator by torch, else resident."""
+    if torch.accelerator.is_available():
+        module = torch.get_device_module()
+        if hasattr(module, "max_memory_allocated"):
+            return int(module.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

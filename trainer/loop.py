@@ -13,7 +13,7 @@ from checkpoint.checkpointer import Checkpointer
 from checkpoint.errors import FencedError
 from checkpoint.keeper_protocol import SaveReport
 from recipes.protocol import Recipe, TrainData
-from trainer.device import seed_torch
+from trainer.device import peak_memory_bytes, seed_torch
 from trainer.engine import Engine
 from trainer.errors import DataChangedError, NonFiniteLossError
 from trainer.events import EventLog
@@ -37,6 +37,9 @@ class Control:
 
     stop: threading.Event = field(default_factory=threading.Event)
     step: int | None = None
+    trained_steps: int = 0
+    """In this process."""
+    trained_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Loop:
             if _is_due(step, plan.run.evaluate_every_steps) and step < plan.run.steps:
                 self._evaluate(step, full=False)
         self._make_durable(step)
-        return LoopEnd(step, interrupted=False, metrics=self._evaluate(step, full=True))
+        return LoopEnd(step, interrupted=False, metrics={**self._evaluate(step, full=True), **self._usage()})
 
     def _keep(self, step: int) -> None:
         """Snapshot into shared memory, and ask for a durable copy when one is due; never waits for the store."""
@@ -121,6 +124,14 @@ class Loop:
             )
         return metrics
 
+    def _usage(self) -> dict[str, float]:
+        """Return what the run took, as metrics: those who plan the next run learn from it."""
+        usage = {"run/peak_memory_bytes": float(peak_memory_bytes())}
+        if self.control.trained_steps:
+            speed = self.control.trained_steps * self.plan.run.global_batch / self.control.trained_s
+            usage["run/samples_per_s"] = speed
+        return usage
+
     def _report_step(self, step: int, loss: float, lr: float, grad_norm: float | None, started_s: float) -> None:
         # Rank 0 writes before its snapshot is sealed: a step that can be resumed from is always in the log.
         if self.plan.run.record_samples:
@@ -128,8 +139,10 @@ class Loop:
             slices = batch_plan.micro_slices(self.peers.rank)
             ids = self.data.sample_ids(step - 1, slices[0][0], slices[-1][1])
             self.events.write("samples", step=step, ids=ids)
+        seconds = time.perf_counter() - started_s
+        self.control.trained_steps += 1
+        self.control.trained_s += seconds
         if self.peers.rank == 0:
-            seconds = time.perf_counter() - started_s
             self.events.write(
                 "step",
                 step=step,

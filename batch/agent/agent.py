@@ -17,7 +17,7 @@ from batch.agent.controller_link import Backoff, ControllerLink
 from batch.agent.held_leases import AgentFolder
 from batch.agent.messages import MAX_WAIT_S, AttemptStatus, LogChunk, SyncAnswer, SyncRequest
 from batch.agent.node_processes import NodeProcesses
-from batch.errors import BatchQueueError, ControllerUnreachable
+from batch.errors import BatchQueueError, ControllerUnreachable, PoolTakenError
 from batch.model import Node
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class _Known:
 
     nodes: tuple[Node, ...] = ()
     attempts: tuple[AttemptStatus, ...] = ()
+    trouble: str = ""
 
 
 class Agent:
@@ -44,13 +45,18 @@ class Agent:
         connect: Callable[[], ControllerLink],
         *,
         wait_s: float = MAX_WAIT_S,
+        take_over: bool = False,
     ) -> None:
-        """`connect` makes one link for each talking thread. `wait_s`: how long a request may be held."""
+        """`connect` makes one link for each talking thread. `wait_s`: how long a request may be held.
+
+        `take_over`: have the place of an agent of the pool that lives.
+        """
         self._folder = folder
         self._attempts = attempts
         self._processes = processes
         self._connect = connect
         self._wait_s = wait_s
+        self._take_over = take_over
         self._answers: queue.SimpleQueue[SyncAnswer] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -58,15 +64,16 @@ class Agent:
         self._told = threading.Lock()
         self._sequence = folder.first_sequence
         self._revision = -1
+        self._instance = ""
         self._known = _Known()
         self._chunks: dict[str, LogChunk] = {}
-        self._links: list[ControllerLink] = []
+        self._fatal: PoolTakenError | None = None
 
     def run(self) -> None:
         """Serve until `stop`; what runs is left running.
 
         A controller that turns out to be another queue's is not obeyed: what runs goes on, each try says why in the
-        log, and when the right one is back, all goes on.
+        log, and when the right one is back, all goes on. Raises PoolTakenError when another agent has the pool.
         """
         self._look(0.0)
         threads = [
@@ -84,6 +91,8 @@ class Agent:
         for thread in threads:
             thread.join(_LEAVE_TIMEOUT_S / len(threads))
         self._attempts.close()
+        if self._fatal is not None:
+            raise self._fatal
 
     def stop(self) -> None:
         """Leave soon."""
@@ -100,8 +109,10 @@ class Agent:
         if not nodes or time.monotonic() - nodes_s > _NODES_EVERY_S:
             nodes_s = time.monotonic()
             nodes = self._processes.nodes()
-            news |= nodes != self._known.nodes
-        self._known = _Known(nodes, self._attempts.statuses())
+            self._attempts.trouble.probe()
+        trouble = self._attempts.trouble.text
+        news |= (nodes, trouble) != (self._known.nodes, self._known.trouble)
+        self._known = _Known(nodes, self._attempts.statuses(), trouble)
         if news:
             self._news.set()
         return nodes_s
@@ -110,21 +121,25 @@ class Agent:
         """Do what an answer says; return whether there is something to tell at once."""
         for request in answer.log_requests:
             self._chunks[request.key] = self._attempts.read_log(request)
+        if answer.instance != self._instance:
+            self._instance, self._revision = answer.instance, -1
         if answer.revision < self._revision:
             return bool(answer.log_requests)
         self._revision = answer.revision
         for stop in answer.stop:
             self._attempts.stop(stop)
+        for limit in answer.limit:
+            self._attempts.limit(limit)
         for forget in answer.forget:
             self._attempts.forget(forget)
         for grant in answer.start:
             self._attempts.take(grant)
-        return bool(answer.log_requests or answer.stop or answer.start)
+        return bool(answer.log_requests or answer.stop or answer.limit or answer.start)
 
     def _talk(self, waits: bool) -> None:
         """Tell and listen until the end: again and again with a request that waits, or when there is news."""
         link = self._connect()
-        backoff = Backoff()
+        backoff = Backoff(most_s=link.most_pause_s)
         while not self._stop.is_set():
             if not waits:
                 self._news.wait()
@@ -134,7 +149,10 @@ class Agent:
             try:
                 self._sync(link, self._wait_s if waits else 0.0)
                 backoff.reset()
-            except BatchQueueError as error:
+            except PoolTakenError as error:
+                self._fatal = error
+                self.stop()
+            except (BatchQueueError, OSError) as error:  # OSError: of the own folder, when its disk is full
                 _LOG.log(_level(error), "%s", error)
                 self._stop.wait(backoff.next_s())
                 self._news.set()
@@ -152,8 +170,12 @@ class Agent:
                 attempts=known.attempts,
                 log_chunks=chunks,
                 queue=self._folder.queue,
+                highest_uid=self._folder.highest_uid,
+                take_over=self._take_over,
+                trouble=known.trouble,
             )
         answer = link.sync(request)
+        self._take_over = False
         with self._told:
             self._folder.belong_to(answer.queue)
         self._delivered(chunks)
@@ -165,5 +187,5 @@ class Agent:
             self._chunks.pop(chunk.key, None)
 
 
-def _level(error: BatchQueueError) -> int:
+def _level(error: Exception) -> int:
     return logging.INFO if isinstance(error, ControllerUnreachable) else logging.WARNING

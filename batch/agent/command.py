@@ -112,6 +112,13 @@ class CommandLauncher:
         exits: list[ProcessExit | None] = [process_exit(lease, rank) for rank in range(len(lease.nodes))]
         self._stop(lease, exits, now=now, why="stop")
 
+    def limit(self, lease: Lease) -> None:
+        """See Launcher."""
+        for rank in range(len(lease.nodes)):
+            folder = rank_path(lease, rank)
+            if folder.exists():
+                replace_json(folder / "limit.json", {"time_limit_s": lease.time_limit_s})
+
     def log_paths(self, lease: Lease) -> Mapping[int, Path]:
         """See Launcher."""
         paths = {rank: log_path(lease.folder, lease.attempt, rank) for rank in range(len(lease.nodes))}
@@ -156,7 +163,10 @@ class CommandLauncher:
             asked = read_json(path)
             if each is None and (asked is None or (now and not asked.get("now"))):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace_json(path, {"now": now, "why": why})
+                try:
+                    replace_json(path, {"now": now, "why": why})
+                except OSError:
+                    path.touch()  # an empty file needs no room on a full disk, and says: save and stop
 
 
 def _close_unstarted(lease: Lease, rank: int) -> ProcessExit | None:
@@ -165,6 +175,8 @@ def _close_unstarted(lease: Lease, rank: int) -> ProcessExit | None:
     By taking it up ourselves: a runner that comes late finds that, and leaves.
     """
     folder = rank_path(lease, rank)
+    if not (folder / "order.json").exists():
+        return ProcessExit(rank, why=NOT_STARTED)  # starting it has failed before there was anything to take up
     why = (read_json(folder / "stop.json") or {}).get("why")
     if why is None and _age_s(folder / "order.json") > _START_TIMEOUT_S:
         why = NOT_STARTED

@@ -1,14 +1,18 @@
 """The agent's side of the calls to the controller: HTTP with a deadline, and patience when nobody answers."""
 
+import contextlib
 import http.client
 import json
 import random
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
+from batch import token_proof
 from batch.agent.messages import SyncAnswer, SyncRequest
+from batch.error_replies import error_from
 from batch.errors import (
     BadRequestError,
     BatchQueueError,
@@ -23,7 +27,9 @@ _CONNECT_TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 15.0
 """On top of the time that the controller may hold a request."""
 _MAX_ANSWER_BYTES = 2**30
-_ERRORS: dict[int, type[BatchQueueError]] = {
+_MAX_ERROR_BYTES = 2**16
+_SHOWN_BYTES = 300
+_UNNAMED: dict[int, type[BatchQueueError]] = {
     400: BadRequestError,
     401: NotAllowedError,
     403: NotAllowedError,
@@ -36,16 +42,25 @@ _ERRORS: dict[int, type[BatchQueueError]] = {
 class ControllerLink:
     """One connection, kept open between calls; used by one thread."""
 
-    def __init__(self, url: str, pool: str, token: Callable[[], str | None] = lambda: None) -> None:
-        """Talk to the controller at `url` for `pool`. `token` is asked before each call: tokens are renewed."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise BadRequestError(f"controller = {url}: must be http://host:port or https://host:port")
-        self.url = url
-        self._parts = parts
+    def __init__(
+        self, url: str | Callable[[], str], pool: str, token: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """Talk to the controller at `url` for `pool`. `token` is asked before each call: tokens are renewed.
+
+        A `url` that is a function is asked at each connection: a user's own controller may have another port each time
+        it starts. It must prove that it knows the token before it is sent it.
+        """
+        self._find = None if isinstance(url, str) else url
+        self.url = "" if callable(url) else url
+        self._parts = urlsplit("") if callable(url) else _parts(url)
         self._pool = pool
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
+
+    @property
+    def most_pause_s(self) -> float:
+        """Return how long to pause at most between two tries: on the own machine there is nobody to spare."""
+        return 15.0 if self._find is None else 1.0
 
     def sync(self, request: SyncRequest) -> SyncAnswer:
         """Send `request` and return the answer; blocks for at most its `wait_s` and some seconds.
@@ -83,27 +98,53 @@ class ControllerLink:
             raise ControllerUnreachable(f"{self.url}{path}: {type(error).__name__}: {error}") from error
         if response.status != 200:
             self.close()
-            kind = _ERRORS.get(response.status, ControllerError)
-            raise kind(f"{self.url}{path}: {response.status} {_detail(data)}")
+            raise _error(response.status, data, f"{self.url}{path}: {response.status}")
         return data
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._connection is None or self._connection.sock is None:
+            if self._find is not None:
+                self.url = self._find()
+                self._parts = _parts(self.url)
             secure = self._parts.scheme == "https"
             kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
             assert self._parts.hostname is not None
             self._connection = kind(self._parts.hostname, self._parts.port, timeout=_CONNECT_TIMEOUT_S)
+            self._connection.auto_open = 0  # a connection that was closed is not opened behind our back, unchecked
             try:
                 self._connection.connect()
-            except OSError as error:
+                if self._find is not None:
+                    self._check_identity(self._connection)
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
                 raise ControllerUnreachable(f"{self.url}: {error}") from error
+            except BatchQueueError:
+                self.close()
+                raise
         return self._connection
+
+    def _check_identity(self, connection: http.client.HTTPConnection) -> None:
+        """Raise OSError when whoever answers does not know the token, which it is then not sent."""
+        token, challenge = self._token(), secrets.token_hex(16)
+        if token is None:
+            return
+        connection.request("GET", token_proof.question(token, challenge))
+        said: Any = json.loads(connection.getresponse().read(_MAX_ERROR_BYTES))
+        proof = said.get("proof") if isinstance(said, dict) else None
+        if connection.sock is None or not token_proof.is_answer(token, challenge, connection.port, proof):
+            raise OSError("another program or another user's controller answers there, and was sent no token")
 
     def _headers(self) -> dict[str, str]:
         token = self._token()
         headers = {"Content-Type": "application/json"}
         return headers if token is None else {**headers, "Authorization": f"Bearer {token}"}
+
+
+def _parts(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise BadRequestError(f"controller = {url}: must be http://host:port or https://host:port")
+    return parts
 
 
 def token_file(path: Path | None) -> Callable[[], str | None]:
@@ -142,11 +183,11 @@ class Backoff:
         self._tries = 0
 
 
-def _detail(data: bytes) -> str:
-    """Return what an answer says went wrong: the message of its error, or its beginning."""
-    text = data[:2000].decode(errors="replace")
-    try:
-        raw: Any = json.loads(text)
-        return str(raw["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return text[:300]
+def _error(status: int, data: bytes, where: str) -> BatchQueueError:
+    """Return the error that an answer names; when none of ours sent it, the one that its status stands for."""
+    kind, text = _UNNAMED.get(status, ControllerError), data[:_SHOWN_BYTES].decode(errors="replace")
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        said: Any = json.loads(data[:_MAX_ERROR_BYTES])
+        text = str(said["error"]["message"])
+        kind = type(error_from(status, said)) if "type" in said["error"] else kind
+    return kind(f"{where} {text}")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from batch.agent.atomic_files import read_json, replace_json
 from batch.agent.messages import Grant
-from batch.errors import ConflictError
+from batch.errors import ConflictError, ControllerError
 from batch.json_values import from_json, to_json
 from batch.launcher import Ended
+from batch.model import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class HeldLease:
     code_path: str | None = None
     stop: str | None = None
     refusal: str | None = None
+    refusal_cause: Cause = Cause.LAUNCH
     ended: Ended | None = None
 
 
@@ -34,9 +36,21 @@ class AgentFolder:
     """An agent's folder: its name, its leases, the jobs' folders. One process at a time may use it."""
 
     def __init__(self, path: Path) -> None:
-        """Lock the folder, made when it is not there. Raises ConflictError when another agent process has it."""
+        """Lock the folder, made when it is not there.
+
+        Raises ConflictError when another agent process has it, ControllerError when it cannot be written.
+        """
         self.path = path.expanduser().resolve()
         self._leases = self.path / "leases"
+        try:
+            self._open()
+        except OSError as error:
+            raise ControllerError(
+                f"the agent's folder {self.path} cannot be written ({error.strerror}): make room there, or choose "
+                "another --folder; what runs goes on, and the next agent on this folder takes it up"
+            ) from error
+
+    def _open(self) -> None:
         self._leases.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -48,6 +62,7 @@ class AgentFolder:
         self.agent = str(known.get("agent") or uuid.uuid4().hex)
         self._queue = str(known.get("queue") or "")
         self._starts = int(known.get("starts", 0)) + 1
+        self.highest_uid = int(known.get("highest_uid", 0))
         self._write()
 
     def close(self) -> None:
@@ -87,6 +102,9 @@ class AgentFolder:
 
     def keep(self, lease: HeldLease) -> None:
         """Write a lease down, in place of what was known of it."""
+        if lease.grant.uid > self.highest_uid:
+            self.highest_uid = lease.grant.uid
+            self._write(durable=False)
         replace_json(self._lease_path(lease.grant), to_json(lease))
 
     def forget(self, grant: Grant) -> None:
@@ -96,6 +114,11 @@ class AgentFolder:
     def _lease_path(self, grant: Grant) -> Path:
         return self._leases / f"{grant.uid}-{grant.attempt}.json"
 
-    def _write(self) -> None:
-        known = {"agent": self.agent, "queue": self._queue, "starts": self._starts}
-        replace_json(self.path / "agent.json", known, durable=True)
+    def _write(self, *, durable: bool = True) -> None:
+        known = {
+            "agent": self.agent,
+            "queue": self._queue,
+            "starts": self._starts,
+            "highest_uid": self.highest_uid,
+        }
+        replace_json(self.path / "agent.json", known, durable=durable)

@@ -1,5 +1,7 @@
 """Gives each job its own copy of the working folder that was submitted."""
 
+import errno
+import os
 import shutil
 import threading
 import uuid
@@ -31,8 +33,12 @@ class JobCode:
         if not target.exists():
             source = self._unpacked(address)
             aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-            shutil.copytree(source, aside, symlinks=True)
-            aside.rename(target)
+            try:
+                shutil.copytree(source, aside, symlinks=True)
+                aside.rename(target)
+            except OSError as error:
+                shutil.rmtree(aside, ignore_errors=True)  # on a full disk half a copy would only make it worse
+                raise _first_of(error) from error
         return target
 
     def _unpacked(self, address: str) -> Path:
@@ -43,3 +49,12 @@ class JobCode:
                 unpack(address, self._fetch(address), path)
             used(path)
         return path
+
+
+def _first_of(error: OSError) -> OSError:
+    """Return the first of the errors that a copy of many files has collected, with its number."""
+    if not isinstance(error, shutil.Error):
+        return error
+    source, _, why = error.args[0][0]
+    number = next((number for number in errno.errorcode if os.strerror(number) in why), 0)
+    return OSError(number, os.strerror(number), source) if number else OSError(why)

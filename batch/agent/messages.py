@@ -5,8 +5,8 @@ needed after a restart of either side:
 
 - The agent sends every attempt that it has (`SyncRequest.attempts`), also those that an earlier process of it started.
 - The controller answers what the difference to the queue asks for: `start` what is placed here and not among them,
-  `stop` what should not run (any more), `forget` what has ended and is durably recorded. An attempt that is named
-  nowhere goes on: silence never stops work.
+  `stop` what should not run (any more), `limit` what has another time limit now, `forget` what has ended and is durably
+  recorded. An attempt that is named nowhere goes on: silence never stops work.
 
 An attempt is (uid, attempt); its `fence` travels along, and the controller acts on no status with another fence than
 its own: it answers such an attempt with `stop`, and with `forget` once it has ended.
@@ -51,6 +51,8 @@ class Grant:
     grace_s: float = 30.0
     time_limit_s: float | None = None
     code: str | None = None
+    born_s: float = 0.0
+    """When the job was submitted: a database that was restored from an older copy gives its uid to another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,8 @@ class AttemptStatus:
     """One attempt that the agent has: it runs while `ended` is None.
 
     `started_s` (epoch seconds, the agent's clock) is None as long as it waits for its turn to start. `stop` is what it
-    has been asked: None, `save` or `now`, so that a stop needs not be said again. `log_bytes` has the size of the log
-    of each rank.
+    has been asked: None, `save` or `now`, so that a stop needs not be said again; `time_limit_s` is what holds
+    for it. `log_bytes` has the size of the log of each rank.
     """
 
     uid: int
@@ -67,6 +69,7 @@ class AttemptStatus:
     fence: int
     started_s: float | None = None
     stop: str | None = None
+    time_limit_s: float | None = None
     ended: Ended | None = None
     progress: Progress = field(default_factory=Progress)
     log_bytes: Mapping[int, int] = field(default_factory=dict)
@@ -100,6 +103,12 @@ class LogChunk:
 class SyncRequest:
     """What an agent has. `agent` is drawn once for its folder and outlives its process.
 
+    A pool has one agent. Another is refused (PoolTakenError) until that one has been silent for half a minute, or asks
+    with `take_over` to have its place.
+
+    `highest_uid` is that of all jobs it has ever had: a controller whose database was restored from an older copy gives
+    none up to there to another job.
+
     `queue` is whose jobs these are, as `SyncAnswer.queue` has said; empty before any has. A controller of another queue
     refuses the request: it would take these attempts for those of its own jobs.
     """
@@ -110,6 +119,10 @@ class SyncRequest:
     nodes: tuple[Node, ...]
     attempts: tuple[AttemptStatus, ...] = ()
     log_chunks: tuple[LogChunk, ...] = ()
+    highest_uid: int = 0
+    take_over: bool = False
+    trouble: str = ""
+    """What is wrong where the agent is, in words: its disk is full."""
     queue: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -132,6 +145,15 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """This attempt may run for so long since its start, not for as long as it was said before."""
+
+    uid: int
+    attempt: int
+    time_limit_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """The end of this attempt is durable, or of no interest: the agent needs not tell it again.
 
@@ -148,13 +170,16 @@ class SyncAnswer:
     """What the agent should do. See the module's text.
 
     `queue` is drawn once for the controller's database. An agent's folder belongs to one queue, and the agent obeys no
-    other: ids of two queues mean different jobs. Empty: not told.
+    other: ids of two queues mean different jobs. Empty: not told. `instance` is drawn by each process of the
+    controller: revisions of two are not compared, for the database may have been restored in between.
     """
 
     revision: int
+    instance: str = ""
     queue: str = ""
     start: tuple[Grant, ...] = ()
     stop: tuple[Stop, ...] = ()
+    limit: tuple[Limit, ...] = ()
     forget: tuple[Forget, ...] = ()
     log_requests: tuple[LogRequest, ...] = ()
 

@@ -9,7 +9,8 @@ What agent and runner say to each other lies in the folder, which may be on a fi
     order.json    agent   what to run
     started.json  runner  who runs it; exists once: a second runner for the same folder leaves without a word
     stop.json     agent   end it: {"now": bool, "why": ...}
-    exit.json     runner  how it ended; durable
+    limit.json    agent   how long it may run since its start, in place of what order.json says
+    exit.json     runner  how it ended; durable, in room that was taken before the start, should the disk be full
 
 The standard library only, and little of it: neither dataclasses nor subprocess, which cost half of its start.
 """
@@ -31,6 +32,7 @@ from batch.agent.process_identity import ProcessIdentity, session_members
 
 _LOOK_S = 0.2
 """How often stop.json is looked for."""
+_ROOM_BYTES = 1024
 _WAKING = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -92,7 +94,22 @@ def run(folder: Path) -> None:
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    replace_json(folder / "exit.json", _run(order, folder), durable=True)
+    room = folder / ".exit.room"
+    room.write_bytes(b" " * _ROOM_BYTES)
+    _keep(folder / "exit.json", _run(order, folder), room)
+
+
+def _keep(path: Path, end: dict[str, Any], room: Path) -> None:
+    """Write down how it ended; on a full disk into the blocks that `room` has."""
+    try:
+        replace_json(path, end, durable=True)
+        room.unlink()
+    except OSError:
+        with room.open("r+b") as file:
+            file.write(json.dumps(end).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        room.replace(path)
 
 
 def _run(order: Order, folder: Path) -> dict[str, Any]:
@@ -130,11 +147,12 @@ class _Watch:
     def __init__(self, order: Order, folder: Path, child: int) -> None:
         self._order = order
         self._stop_path = folder / "stop.json"
+        self._limit_path = folder / "limit.json"
         self._child = child
         self._why: str | None = None
         self._kill_s: float | None = None
-        limit_s = order.time_limit_s
-        self._limit_s = None if limit_s is None else time.monotonic() + limit_s
+        self._began_s = time.monotonic()
+        self._limit_s = order.time_limit_s
 
     def until_end(self) -> tuple[int, str | None]:
         """Return its exit code (of a signal: minus its number) and why it was stopped, None when it ended by itself."""
@@ -149,7 +167,9 @@ class _Watch:
 
     def _look(self) -> None:
         now_s = time.monotonic()
-        if self._limit_s is not None and now_s > self._limit_s:
+        if self._limit_path.exists():
+            self._limit_s = (read_json(self._limit_path) or {}).get("time_limit_s", self._limit_s)
+        if self._limit_s is not None and now_s > self._began_s + self._limit_s:
             self._ask("time_limit")
         if self._stop_path.exists():
             request = read_json(self._stop_path) or {}

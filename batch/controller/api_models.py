@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from batch.controller.roles import Principal, Right, Role
 from batch.controller.service import Service
+from batch.json_values import MAX_INTEGER
 
 
 def service_of(request: Request) -> Service:
@@ -16,6 +17,15 @@ def service_of(request: Request) -> Service:
 
 
 ServiceOf = Annotated[Service, Depends(service_of)]
+
+
+Whole = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Natural = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+Offset = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Cap = Annotated[int, Field(ge=-1, le=MAX_INTEGER)]
+"""-1 is no cap."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""The numbers of the API have their bounds here, those of jobs and sweeps in batch/json_values.py."""
 
 
 class _Allowed:
@@ -57,17 +67,17 @@ class ChangeBody(_Body):
     """What may be set later; what is left out stays."""
 
     tier: Literal["interactive", "standard", "flex"] | None = None
-    time_limit_s: Annotated[float, Field(gt=0)] | None = None
-    deadline_s: Annotated[float, Field(gt=0)] | None = None
-    max_running: Annotated[int, Field(ge=1)] | None = None
+    time_limit_s: Positive | None = None
+    deadline_s: Positive | None = None
+    max_running: Natural | None = None
 
 
 class TeamBody(_Body):
     """A team; what is left out stays as it is. `quota` -1: no cap."""
 
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    quota: Annotated[int, Field(ge=-1)] | None = None
-    max_queued: Annotated[int, Field(ge=-1)] | None = None
+    weight: Positive | None = None
+    quota: Cap | None = None
+    max_queued: Cap | None = None
 
 
 class DrainBody(_Body):
@@ -82,7 +92,7 @@ class TokenBody(_Body):
     name: str = Field(min_length=1, max_length=80)
     role: Role
     team: str | None = None
-    expires_s: float | None = Field(None, description="epoch seconds; none: it does not expire")
+    expires_s: Positive | None = Field(None, description="epoch seconds; none: it does not expire")
 
 
 class TeamRow(BaseModel):
@@ -144,3 +154,4 @@ class Health(BaseModel):
     seq: int
     uptime_s: float
     failure: str | None
+    proof: str | None = None

@@ -49,6 +49,11 @@ class Board:
         with self._lock:
             return dict(self._pools.get(pool, _EMPTY))
 
+    def find(self, uids: Iterable[int]) -> Mapping[int, Job]:
+        """Return those of the jobs that have a place in any pool now, by uid."""
+        with self._lock:
+            return {uid: self._pools[self._pool_of[uid]][uid] for uid in uids if uid in self._pool_of}
+
     def has(self, uid: int) -> bool:
         """Return whether the job has a place."""
         return uid in self._pool_of
@@ -59,8 +64,10 @@ class Board:
             return [name for name, jobs in self._pools.items() if jobs]
 
     def spent(self, uid: int) -> Mapping[Cause, int]:
-        """Return how many attempts of the job have ended of each cause."""
-        return Counter(each.cause for each in self._queue.attempts(uid) if each.ended_s is not None and each.cause)
+        """Return how many attempts of the job have ended of each cause since it was submitted, or last requeued."""
+        ended = [each for each in self._queue.attempts(uid) if each.ended_s is not None and each.cause]
+        since_s = self._queue.requeued_s(uid) if ended else None
+        return Counter(each.cause for each in ended if each.cause and (since_s is None or each.placed_s >= since_s))
 
     def _put(self, job: Job) -> None:
         self._pools.setdefault(job.pool, {})[job.uid] = job

@@ -54,6 +54,7 @@ def sweep_from_json(raw: Any, resolve: Resolve, who: Principal) -> SweepSpec:
     spec = from_json(SweepSpec, {**raw, "template": template}, "sweep")
     who.check_team(spec.template.team)
     _check_payload(spec.template, "sweep.template.payload")
+    refuse_credentials([f"{key}={value}" for key, values in spec.axes for value in values], "sweep.axes")
     return spec
 
 
@@ -105,6 +106,9 @@ def _check_payload(spec: JobSpec, where: str) -> None:
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
             raise BadRequestError(f'{where}.command: must be the program and its arguments: ["python", "train.py"]')
     refuse_credentials(spec.payload, where)
+    for name in ("name", "recipe", "user"):
+        refuse_credentials(getattr(spec, name), f"{where[:-8]}.{name}")
+    refuse_credentials(dict(spec.shape.labels), f"{where[:-8]}.shape.labels")
 
 
 def _refuse_constant(name: str) -> Any:

@@ -7,7 +7,7 @@ restart of either side needs nothing else.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from batch.agent.messages import AttemptStatus, Forget, Grant, Stop
+from batch.agent.messages import AttemptStatus, Forget, Grant, Limit, Stop
 from batch.controller.outcomes import after_attempt, lost
 from batch.events import JobAdopted, JobCheckpointed, JobEvent, JobStarted
 from batch.model import Cause
@@ -24,11 +24,12 @@ class Orders:
 
     start: tuple[Grant, ...] = ()
     stop: tuple[Stop, ...] = ()
+    limit: tuple[Limit, ...] = ()
     forget: tuple[Forget, ...] = ()
 
     def __bool__(self) -> bool:
         """Return whether there is anything to do."""
-        return bool(self.start or self.stop or self.forget)
+        return bool(self.start or self.stop or self.limit or self.forget)
 
 
 def news(
@@ -47,7 +48,7 @@ def news(
             yield JobStarted(time_s=now_s, uid=job.uid, attempt=job.attempt)
         yield from _checkpointed(job, status, now_s)
         if status.ended is not None:
-            yield after_attempt(job, status.ended, spent(job.uid), now_s)
+            yield after_attempt(job, status.ended, spent(job.uid), now_s, has_saved=_has_saved(status))
     for job in placed.values():
         # What is launching was perhaps never offered; it is started, not lost.
         if job.uid not in seen and (job.state is not JobState.LAUNCHING):
@@ -61,7 +62,7 @@ def orders(
 
     `over` are the jobs of attempts that have ended which are so themselves.
     """
-    stop, forget, seen = [], [], set()
+    stop, limit, forget, seen = [], [], [], set()
     for status in reported:
         job = _of(placed, status)
         if job is not None:
@@ -74,8 +75,10 @@ def orders(
             stop.append(Stop(uid=status.uid, attempt=status.attempt, now=True))
         elif job.then:
             stop.append(Stop(uid=status.uid, attempt=status.attempt, now=job.stop_now))
+        elif status.time_limit_s != job.spec.time_limit_s:
+            limit.append(Limit(uid=status.uid, attempt=status.attempt, time_limit_s=job.spec.time_limit_s))
     waiting = (job for job in placed.values() if job.uid not in seen and job.state is JobState.LAUNCHING)
-    return Orders(tuple(map(grant_of, waiting)), tuple(stop), tuple(forget))
+    return Orders(tuple(map(grant_of, waiting)), tuple(stop), tuple(limit), tuple(forget))
 
 
 def grant_of(job: Job) -> Grant:
@@ -96,12 +99,19 @@ def grant_of(job: Job) -> Grant:
         grace_s=job.spec.grace_s,
         time_limit_s=job.spec.time_limit_s,
         code=job.spec.code,
+        born_s=job.submitted_s,
     )
 
 
 def _of(placed: Mapping[int, Job], status: AttemptStatus) -> Job | None:
     job = placed.get(status.uid)
     return job if job is not None and (job.attempt, job.fence) == (status.attempt, status.fence) else None
+
+
+def _has_saved(status: AttemptStatus) -> bool:
+    """Return whether this attempt reported a checkpoint, and not one before it; both times are of the pool's clocks."""
+    saved_s, started_s = status.progress.saved_s, status.started_s
+    return saved_s is not None and started_s is not None and saved_s >= started_s
 
 
 def _checkpointed(job: Job, status: AttemptStatus, now_s: float) -> Iterator[JobEvent]:

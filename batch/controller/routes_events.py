@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from batch.controller.api_models import Reader, ServiceOf
+from batch.controller.api_models import Reader, ServiceOf, Whole
 from batch.controller.service import Service
 from batch.controller.views import event_object
 
@@ -22,7 +22,7 @@ _PAGE = 500
 async def get_events(
     service: ServiceOf,
     _: Reader,
-    after: Annotated[int | None, Query(ge=0, description="seq; a stream without it begins now")] = None,
+    after: Annotated[Whole | None, Query(description="seq; a stream without it begins now")] = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     stream: Annotated[bool, Query(description="follow, as server-sent events")] = False,
 ) -> Response:

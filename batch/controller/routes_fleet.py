@@ -2,15 +2,16 @@
 
 import time
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from batch.controller.api_models import DrainBody, Health, PoolDrainer, Reader, ServiceOf, TeamBody, TeamRow, TeamSetter
+from batch.controller.service import Service
 from batch.controller.views import pool_row, team_row
-from batch.errors import BadRequestError, NotFoundError
-from batch.model import Team
+from batch.errors import BadRequestError
+from batch.model import Pool, Team
 from batch.scheduler import fair_share
 
 router = APIRouter(tags=["fleet"])
@@ -39,26 +40,14 @@ def set_team(name: str, body: TeamBody, service: ServiceOf, _: TeamSetter) -> JS
 @router.get("/pools")
 def list_pools(service: ServiceOf, _: Reader) -> JSONResponse:
     """Return the pools with their nodes, and for how long each agent has said nothing."""
-    return JSONResponse(
-        {
-            "pools": [
-                pool_row(pool, len(service.board.placed(pool.name)), service.desk.silent_s(pool.name))
-                for pool in service.queue.pools().values()
-            ]
-        }
-    )
+    return JSONResponse({"pools": [_row(service, pool) for pool in service.queue.pools().values()]})
 
 
 @router.post("/pools/{name}/drain")
 def drain(name: str, service: ServiceOf, _: PoolDrainer, body: DrainBody | None = None) -> JSONResponse:
     """Let nothing new start in a pool, or let it again. What runs there goes on."""
-    pool = service.queue.pools().get(name)
-    if pool is None:
-        known = ", ".join(sorted(service.queue.pools())) or "none yet"
-        raise NotFoundError(f"there is no pool {name!r}; there are: {known}")
-    pool = replace(pool, drained=body is None or body.drained)
-    service.queue.set_pool(pool)
-    return JSONResponse(pool_row(pool, len(service.board.placed(name)), service.desk.silent_s(name)))
+    pool = service.queue.drain(name, drained=body is None or body.drained)
+    return JSONResponse(_row(service, pool))
 
 
 @router.get("/fairshare")
@@ -69,13 +58,28 @@ def get_fair_share(service: ServiceOf, _: Reader) -> JSONResponse:
 
 
 @router.get("/health", response_model=Health)
-def health(service: ServiceOf) -> Health:
-    """Return whether the controller is well. Needs no token, and says nothing about jobs."""
-    failure = service.scheduling.failure
+def health(
+    request: Request,
+    service: ServiceOf,
+    token: Annotated[str | None, Query(max_length=64)] = None,
+    challenge: Annotated[str | None, Query(max_length=64)] = None,
+) -> Health:
+    """Return whether the controller is well. Needs no token, and says nothing about jobs.
+
+    With `token` and `challenge` it proves that it knows a token, as batch/token_proof.py describes.
+    """
+    asked = token is not None and challenge is not None
+    failure = service.queue.failure or service.scheduling.failure
     return Health(
         status="ok" if failure is None else "degraded",
         epoch=service.queue.epoch,
         seq=service.seq,
         uptime_s=time.monotonic() - service.started_s,
         failure=failure,
+        proof=service.tokens.prove(str(token), str(challenge), request.scope["server"][1]) if asked else None,
     )
+
+
+def _row(service: Service, pool: Pool) -> dict[str, Any]:
+    silent_s, trouble = service.desk.silent_s(pool.name), service.desk.trouble(pool.name)
+    return pool_row(pool, len(service.board.placed(pool.name)), silent_s, trouble)

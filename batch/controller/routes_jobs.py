@@ -13,13 +13,17 @@ from batch.agent.messages import MAX_LOG_CHUNK_BYTES
 from batch.controller.agent_desk import log_request
 from batch.controller.api_models import (
     CancelBody,
+    Cap,
     ChangeBody,
     Changer,
     EmptyBody,
     JobPage,
     JobRow,
+    Natural,
+    Offset,
     Reader,
     ServiceOf,
+    Whole,
 )
 from batch.controller.service import Service
 from batch.controller.views import attempt_row, event_object, job_page, job_row, sweep_page
@@ -93,7 +97,7 @@ def get_why(job: str, service: ServiceOf, _: Reader) -> JSONResponse:
 
 
 @router.get("/jobs/{job}/events")
-def get_events(job: str, service: ServiceOf, _: Reader, after: int = 0, limit: _Limit = 1000) -> JSONResponse:
+def get_events(job: str, service: ServiceOf, _: Reader, after: Whole = 0, limit: _Limit = 1000) -> JSONResponse:
     """Return what has happened to a job, oldest first."""
     uid = service.queue.resolve(job)
     rows = service.queue.events(after, limit, uid=uid)
@@ -112,9 +116,9 @@ async def get_log(
     job: str,
     service: ServiceOf,
     who: Reader,
-    rank: Annotated[int, Query(ge=-1, description="-1: what drives the ranks")] = 0,
-    offset: int = 0,
-    attempt: Annotated[int | None, Query(ge=1)] = None,
+    rank: Annotated[Cap, Query(description="-1: what drives the ranks")] = 0,
+    offset: Offset = 0,
+    attempt: Natural | None = None,
 ) -> JSONResponse:
     """Return a piece of one rank's log, from its agent. A negative offset counts from the end, in bytes."""
     found = service.queue.job(service.queue.resolve(job))

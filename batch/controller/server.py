@@ -19,7 +19,7 @@ from batch.controller.app import create_app
 from batch.controller.roles import Role
 from batch.controller.service import Service
 from batch.controller.tokens import PREFIX
-from batch.errors import BatchQueueError, ControllerError, NotAllowedError
+from batch.errors import BatchQueueError, ControllerError, NotAllowedError, StoreError
 from batch.job_queue import Queue
 from batch.state_folder import DEFAULT_PORT, ControllerRecord, StateFolder, read_token
 
@@ -46,8 +46,9 @@ class Settings:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Blocking; what runs goes on when it returns.
 
-    Raises StoreInUseError when another controller has the database, ControllerError when the address is taken, and
-    NotAllowedError for an address that others can reach while there is no token that was made for them.
+    Raises StoreError when nothing can be written any more, StoreInUseError when another controller has the database,
+    ControllerError when the address is taken, and NotAllowedError for an address that others can reach while there is
+    no token that was made for them.
     """
     folder = settings.folder
     folder.create()
@@ -61,6 +62,8 @@ def serve(settings: Settings) -> None:
             url = _url(settings.host, listener.getsockname()[1])
             record = ControllerRecord(url, os.getpid(), database, time.time())
             _Server(service, folder, record).run(sockets=[listener])
+        if queue.failure is not None:
+            raise StoreError(f"{queue.failure}: the controller has ended; started again it knows what was acknowledged")
 
 
 class _Server(uvicorn.Server):
@@ -81,8 +84,13 @@ class _Server(uvicorn.Server):
                 timeout_keep_alive=_KEEP_ALIVE_S,
             )
         )
+        self._service = service
         self._folder = folder
         self._record = record
+
+    async def on_tick(self, counter: int) -> bool:
+        """End also when nothing can be written any more: a new process can, and this one could only refuse."""
+        return await super().on_tick(counter) or self._service.queue.failure is not None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -3,8 +3,8 @@
 import secrets
 import time
 from collections.abc import Callable
-from hashlib import sha256
 
+from batch import token_proof
 from batch.controller.roles import Principal, Role
 from batch.errors import BadRequestError, ConflictError, NotAllowedError, NotFoundError
 from batch.job_queue import Queue
@@ -34,7 +34,7 @@ class Tokens:
                 "no token: send `Authorization: Bearer TOKEN`; commands read $OSTINATO_TOKEN, or the file that "
                 "`ostinato up` wrote"
             )
-        token = self._known.get(_digest(secret.strip()))
+        token = self._known.get(token_proof.digest_of(secret.strip()))
         if token is None:
             raise NotAllowedError("the token is not known here: it was revoked, or is for another controller")
         if token.expires_s is not None and token.expires_s <= self._clock():
@@ -57,8 +57,13 @@ class Tokens:
 
     def keep(self, secret: str, name: str, role: Role) -> None:
         """Know a token that lies in a file of this machine; a no-op when it is known."""
-        if _digest(secret) not in self._known:
+        if token_proof.digest_of(secret) not in self._known:
             self._keep(secret, name, role, None, None)
+
+    def prove(self, name: str, challenge: str, port: int) -> str | None:
+        """Return the proof that a token is known (token_proof.py); None when none of that name is."""
+        known = next((digest for digest in self._known if token_proof.name_of(digest) == name), None)
+        return None if known is None else token_proof.prove(known, challenge, port)
 
     def revoke(self, name: str) -> None:
         """End the tokens called `name`. Raises NotFoundError."""
@@ -75,7 +80,7 @@ class Tokens:
 
     def _keep(self, secret: str, name: str, role: Role, team: str | None, expires_s: float | None) -> None:
         token = Token(
-            digest=_digest(secret),
+            digest=token_proof.digest_of(secret),
             name=name,
             role=role.value,
             team=team,
@@ -84,7 +89,3 @@ class Tokens:
         )
         self._queue.add_token(token)
         self._known[token.digest] = token
-
-
-def _digest(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()

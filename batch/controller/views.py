@@ -110,13 +110,14 @@ def team_row(team: Team) -> dict[str, Any]:
     return asdict(team)
 
 
-def pool_row(pool: Pool, jobs: int, silent_s: float | None) -> dict[str, Any]:
-    """Return one pool with the number of jobs that are placed in it."""
+def pool_row(pool: Pool, jobs: int, silent_s: float, trouble: str) -> dict[str, Any]:
+    """Return one pool with the number of jobs that are placed in it, and how its agent is."""
     return {
         "name": pool.name,
         "drained": pool.drained,
         "jobs": jobs,
         "silent_s": silent_s,
+        "trouble": trouble,
         "nodes": [{**asdict(node), "labels": dict(node.labels)} for node in pool.nodes],
     }
 

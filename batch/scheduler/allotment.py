@@ -4,10 +4,14 @@ import numpy as np
 
 from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.draft import Draft
 from batch.scheduler.policy import always_preempts
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
+
+_MOSTLY_ENOUGH = 2048
+"""Of a long ranking, so many entries mostly take all chips: the rest is looked at only if they leave any."""
 
 _DISPLACED = [(one.rank, other.rank) for one in Tier for other in Tier if always_preempts(one, other)]
 
@@ -33,14 +37,15 @@ def fill(chips: Floats, count: Ints, room: float) -> Ints:
     return taken
 
 
-def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools, Ints]:
+def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
     """Return who would have the chips if moving were free: for each running row, and how many jobs of each entry.
 
     Chips are counted, not nodes. What may not be moved (younger than the minimum run, not preemptible) stays first.
     A bucket that several pools could hold goes to the one with the largest part free.
     """
+    state = draft.state
     table = state.running.table
-    young = now_s - table["start_s"] < state.policy.minimum_run_s - 1
+    young = draft.now_s - table["start_s"] < state.policy.minimum_run_s - 1
     waits = ranking.tier[~ranking.running]
     for displacing, displaced in _DISPLACED:
         if (waits == displacing).any():
@@ -50,17 +55,21 @@ def allot(state: SchedulerState, ranking: Ranking, now_s: float) -> tuple[Bools,
     runs = ranking.running.nonzero()[0]
     left[runs[fixed[ranking.row[runs]]]] = 0
     taken = np.zeros(len(left), dtype=np.int64)
-    rooms, places = _rooms(state, fixed, now_s), state.places
+    rooms, places = _rooms(state, fixed, draft.held_back), state.places
+    parts = [slice(first, first + _MOSTLY_ENOUGH) for first in range(0, len(left), _MOSTLY_ENOUGH)]
     for pool, kind in _domains(state):
-        room = float(rooms[pool, kind])
-        if room <= 0:
-            continue
-        members = places[pool * NUM_KINDS + kind][ranking.place].nonzero()[0]
-        got = fill(ranking.chips[members], left[members], room)
-        some = got.nonzero()[0]
-        members, got = members[some], got[some]
-        taken[members] += got
-        left[members] -= got
+        room, here = float(rooms[pool, kind]), places[pool * NUM_KINDS + kind]
+        for part in parts:
+            if room <= 0:
+                break
+            members = here[ranking.place[part]].nonzero()[0] + part.start
+            chips = ranking.chips[members]
+            got = fill(chips, left[members], room)
+            some = got.nonzero()[0]
+            members, got = members[some], got[some]
+            taken[members] += got
+            left[members] -= got
+            room -= float(chips[some] @ got) if len(parts) > 1 else 0.0
     keeps = fixed
     keeps[ranking.row[runs[taken[runs] > 0]]] = True
     taken[runs] = 0
@@ -78,7 +87,7 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
     return [domain for _, domain in sorted(zip(fullness, domains, strict=True))]
 
 
-def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
+def _rooms(state: SchedulerState, fixed: Bools, held_back: Floats) -> Floats:
     """Return the chips that are neither under jobs that stay nor held back for other teams: [pools, kinds]."""
     table, num = state.running.table, len(state.pools) * NUM_KINDS
     domain = table["pool"] * NUM_KINDS + table["kind"]
@@ -89,7 +98,6 @@ def _rooms(state: SchedulerState, fixed: Bools, now_s: float) -> Floats:
     for number, pool in enumerate(state.pools):
         beside = float(pool.sum_used[1]) - here[number, 1]
         rooms[number] = float(pool.sums[0]), float(pool.sums[1]) - beside
-    held_back = state.shares.held_back(now_s)
     if held_back.any():
         rooms -= held_back * rooms / np.maximum(1.0, state.shares.capacity)
     return np.asarray(rooms - kept)

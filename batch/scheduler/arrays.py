@@ -1,6 +1,6 @@
 """Columns of numbers: what the scheduler ranks is kept in numpy arrays, one row each for a running job or a bucket."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,16 @@ def ordered(groups: Ints, *keys: Floats) -> Ints:
 
 
 class Table:
-    """Dense rows in named columns. Dropping a row moves the last one into its place, so rows are no identities."""
+    """Dense rows in named columns. Dropping a row moves the last one into its place, so rows are no identities.
 
-    def __init__(self, columns: Mapping[str, type]) -> None:
+    `touched` gathers the shares (column `share`) of which a row came, went, moved or changed, until somebody clears it;
+    changes of the columns `unranked` are not counted.
+    """
+
+    def __init__(self, columns: Mapping[str, type], unranked: Collection[str] = ()) -> None:
         self.count = 0
+        self.touched: set[int] = set()
+        self._unranked = frozenset(unranked)
         self._data: dict[str, npt.NDArray[Any]] = {
             name: np.zeros(_FIRST_CAPACITY, dtype=kind) for name, kind in columns.items()
         }
@@ -45,17 +51,22 @@ class Table:
         self.count += 1
         for name, column in self._data.items():
             column[row] = values.get(name, 0)
+        self.touched.add(int(self._data["share"][row]))
         return row
 
     def put(self, row: int, name: str, value: float) -> None:
         """Set one value."""
         self._data[name][row] = value
+        if name not in self._unranked:
+            self.touched.add(int(self._data["share"][row]))
 
     def drop(self, row: int) -> int:
         """Remove a row. Returns the number of the row that moved into its place (the last, perhaps `row` itself)."""
         self.count -= 1
         last = self.count
+        self.touched.add(int(self._data["share"][row]))
         if row != last:
+            self.touched.add(int(self._data["share"][last]))
             for column in self._data.values():
                 column[row] = column[last]
         return last

@@ -24,6 +24,7 @@ from batch.scheduler.policy import always_preempts, bill_chip_s, patience_s
 from batch.scheduler.preemption import Eviction, Preemptor
 from batch.scheduler.ranking import Ranking, rank
 from batch.scheduler.reasons import reason_of
+from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
 _MOST_TRIED = 16
@@ -57,7 +58,7 @@ class Decision:
         self._now_s = state.clock_s
         self.draft = Draft(state, self._now_s)
         self.ranking: Ranking = rank(state, self._now_s)
-        self._keeps, self.wanted = allot(state, self.ranking, self._now_s)
+        self._keeps, self.wanted = allot(self.draft, self.ranking)
         self.forecast = Forecast(self.draft)
         self.blocked: list[tuple[JobRecord, int]] = []
         self._homeless: set[int] = set()
@@ -98,12 +99,13 @@ class Decision:
         find, rows = self.state.roster.find, self.state.roster.waiting.rows
         heads: dict[int, Iterator[int]] = {}
         left: set[int] = set()
-        for entry in self.wanted.nonzero()[0].tolist():
-            row = int(self.ranking.row[entry])
+        entries = self.wanted.nonzero()[0]
+        columns = entries, self.ranking.row[entries], self.wanted[entries]
+        for entry, row, count in zip(*(column.tolist() for column in columns), strict=True):
             if row in left:
                 continue
-            uids = heads.setdefault(row, rows[row].uids())
-            for job in map(find, islice(uids, int(self.wanted[entry]))):
+            uids = heads.get(row) or heads.setdefault(row, rows[row].uids())
+            for job in map(find, islice(uids, count)):
                 if not self._serve(job, entry):
                     left.add(row)
                     break
@@ -191,7 +193,8 @@ class Decision:
 
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
-        for entry in self._possible(self._fitting(self.draft.free_gpus, self.draft.free_cpus)):
+        most_free = [self.draft.most_free(pool) for pool in range(len(self.state.pools))]
+        for entry in self._possible(self._fitting(most_free)):
             for job in self._jobs(entry, int(self.ranking.count[entry])):
                 if job.stop_s >= self._now_s and job.attained_s > 0:
                     continue  # it was stopped just now, for somebody
@@ -207,9 +210,9 @@ class Decision:
             if self.draft.could_fit(profile):
                 yield entry
 
-    def _fitting(self, gpus: Sequence[Ints], cpus: Sequence[Ints]) -> Ints:
-        """Return the entries of waiting jobs of which one bundle fits on some node with so much free."""
-        most = np.array([max((int(free.max(initial=0)) for free in kind), default=0) for kind in (gpus, cpus)])
+    def _fitting(self, most_free: Sequence[tuple[int, int]]) -> Ints:
+        """Return the entries of waiting jobs of which a bundle may fit where so much is free: pairs by kind."""
+        most = np.array(most_free).reshape(-1, NUM_KINDS).max(axis=0, initial=0)
         if self._waits is None:
             table, waiting = self.state.roster.waiting.table, (~self.ranking.running).nonzero()[0]
             rows = self.ranking.row[waiting]
@@ -221,7 +224,8 @@ class Decision:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
         late_s = None
         for job, pool in self.blocked[: len(self.state.pools)]:
-            held = self._fitting([self.draft.held_gpus[pool]], [self.draft.held_cpus[pool]])[:_MOST_TRIED]
+            kinds = self.draft.held_gpus[pool], self.draft.held_cpus[pool]
+            held = self._fitting([(int(kinds[0].max(initial=0)), int(kinds[1].max(initial=0)))])[:_MOST_TRIED]
             if not len(held) or job.uid in self.state.claims:
                 continue
             shadow_s, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)

@@ -18,7 +18,8 @@ class Draft:
 
     `all_gpus` and `all_cpus` are what is free on the nodes of all pools, counted from `first_node` of their pool;
     `free_gpus` and `free_cpus` are views of these, pool by pool.
-    `reasons` has, once the decision is complete, what jobs of a profile lack.
+    `held_back` has the chips of each kind that computeReservation keeps. `reasons` has, once the decision is complete,
+    what jobs of a profile lack.
     """
 
     def __init__(self, state: SchedulerState, now_s: float) -> None:
@@ -37,12 +38,12 @@ class Draft:
         self._group_left: dict[int, int] = {}
         self._given: Counter[int] = Counter()
         self._most_free: list[tuple[int, int] | None] = [None] * len(state.pools)
+        self.held_back = state.shares.held_back(now_s)
         self._open = self._open_chips()
 
     def _open_chips(self) -> list[float]:
         """Return how many chips of each kind may still be given out, computeReservation considered."""
-        shares = self.state.shares
-        held_back = shares.held_back(self.now_s)
+        shares, held_back = self.state.shares, self.held_back
         if not held_back.any():
             return [np.inf] * NUM_KINDS
         used = shares.used.reshape(-1, NUM_KINDS).sum(axis=0)
@@ -119,7 +120,7 @@ class Draft:
             (self.free_gpus[pool], self.held_gpus[pool], profile.shape.gpus),
             (self.free_cpus[pool], self.held_cpus[pool], profile.shape.cpus),
         ):
-            kept = np.clip(free[nodes], 0, wanted)
+            kept = np.minimum(np.maximum(free[nodes], 0), wanted)
             free[nodes] -= kept
             held[nodes] += kept
             some |= bool(kept.any())

@@ -8,19 +8,21 @@ from batch.model import Shape
 from batch.scheduler.arrays import Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import Profile
-from batch.scheduler.learner import bins_of
+from batch.scheduler.learner import NUM_BINS, bins_of
 from batch.scheduler.state import SchedulerState
 
 MEDIAN = 0.5
 LATE = 0.9
 
 
-def remaining_s(state: SchedulerState, now_s: float, quantile: float) -> Floats:
-    """Return for each running row in how many seconds it will have ended with that probability; 0 if it is stopping."""
+def remaining_s(state: SchedulerState, now_s: float, quantile: float, rows: Ints | slice) -> Floats:
+    """Return in how many seconds each running row will have ended with that probability; 0 if it is stopping."""
     table = state.running.table
-    learned = state.durations.remaining_s(quantile)[table["model"], bins_of(state.running.attained_s(now_s))]
-    limited = np.minimum(learned, np.maximum(0.0, table["limit_s"] - (now_s - table["start_s"])))
-    return np.asarray(np.where(table["stopping"], 0.0, limited))
+    ran_s = now_s - table["start_s"][rows]
+    bins = bins_of(table["base_s"][rows] + ran_s)
+    learned = state.durations.remaining_s(quantile).ravel()[table["model"][rows] * NUM_BINS + bins]
+    limited = np.minimum(learned, np.maximum(0.0, table["limit_s"][rows] - ran_s))
+    return np.asarray(np.where(table["stopping"][rows], 0.0, limited))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,12 @@ class Forecast:
     def remaining_s(self, quantile: float) -> Floats:
         """Return `remaining_s` of the running rows, computed once."""
         if quantile not in self._remaining:
-            self._remaining[quantile] = remaining_s(self._state, self._draft.now_s, quantile)
+            self._remaining[quantile] = remaining_s(self._state, self._draft.now_s, quantile, slice(None))
         return self._remaining[quantile]
+
+    def _remaining_of(self, rows: Ints, quantile: float) -> Floats:
+        known = self._remaining.get(quantile)
+        return remaining_s(self._state, self._draft.now_s, quantile, rows) if known is None else known[rows]
 
     def node_ready_s(self, pool: int, shape: Shape, quantile: float, *, held: bool = False) -> Floats:
         """Return in how many seconds each node has room for one bundle; infinite where it never will.
@@ -76,7 +82,7 @@ class Forecast:
             bundles = self._state.running.bundles()
             here = (bundles.pool == pool).nonzero()[0]
             rows, on = bundles.row[here], bundles.node[here]
-            ends_s = self.remaining_s(quantile)[rows]
+            ends_s = self._remaining_of(rows, quantile)
             order = np.lexsort((ends_s, on))
             rows, on, ends_s = rows[order], on[order], ends_s[order]
             starts = np.flatnonzero(np.concatenate([[True], on[1:] != on[:-1]])) if len(on) else rows
@@ -111,7 +117,10 @@ class Forecast:
 def _sums_by_node(values: Ints, starts: Ints) -> Ints:
     """Return running sums that begin anew at each of `starts`."""
     total = np.cumsum(values)
-    base = np.repeat(total[starts] - values[starts], np.diff(np.append(starts, len(values))))
+    lengths = np.empty_like(starts)
+    lengths[:-1] = starts[1:] - starts[:-1]
+    lengths[-1:] = len(values) - starts[-1:]
+    base = (total[starts] - values[starts]).repeat(lengths)
     return np.asarray(total - base)
 
 

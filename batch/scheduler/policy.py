@@ -170,7 +170,8 @@ def deadline_factor(left_s: Floats, expected_s: Floats, policy: PolicyConfig) ->
     Nothing while `deadline_margin` times the run time fits in beside it, all of it when nothing does. A deadline that
     has passed adds nothing: it hurts others only.
     """
-    near = np.clip(1.0 - (left_s / np.maximum(1.0, expected_s) - 1.0) / policy.deadline_margin, 0.0, 1.0)
+    far = 1.0 - (left_s / np.maximum(1.0, expected_s) - 1.0) / policy.deadline_margin
+    near = np.minimum(np.maximum(far, 0.0), 1.0)
     return np.asarray(np.where(left_s > 0, near * policy.deadline_weight, 0.0))
 
 

@@ -6,18 +6,10 @@ import numpy as np
 
 from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats, Ints, ordered
-from batch.scheduler.learner import bins_of
-from batch.scheduler.policy import (
-    PolicyConfig,
-    age_factor,
-    deadline_factor,
-    index_of,
-    price_factor,
-    price_of,
-    running_factor,
-    team_target,
-)
-from batch.scheduler.shares import NUM_KINDS
+from batch.scheduler.pieces import Pieces, Premises
+from batch.scheduler.policy import PolicyConfig, price_factor, price_of, team_target
+from batch.scheduler.shares import NUM_KINDS, Shares
+from batch.scheduler.sides import Side, running_until_s, waiting_until_s
 from batch.scheduler.state import SchedulerState
 
 _ONE_TIER = 1e4
@@ -45,109 +37,122 @@ class Ranking:
 
 
 _NO_QUOTA = 1e12
+_FEW = 512
+"""With fewer entries, to work out everything anew takes less time than to find out what changed."""
+
 _FIRST = np.zeros(1, dtype=np.int64)
+_NEVER = np.zeros(0)
 
 
 def rank(state: SchedulerState, now_s: float) -> Ranking:
     """Order everything that runs (and is not stopping) or may start."""
-    policy, shares = state.policy, state.shares
-    price = price_of(shares.theta_chip_h)
-    runs, waits = _Side.of_running(state, now_s), _Side.of_waiting(state, now_s, price)
-    row = np.concatenate([runs.row, waits.row])
-    if not len(row):
-        empty = np.zeros(0)
-        none = empty.astype(np.int64)
-        return Ranking(none, empty.astype(np.bool_), none, empty, none, empty, empty.astype(np.bool_), none)
+    pieces = _pieces(state, now_s)
+    order = pieces.floats[2].argsort(kind="stable")
+    row, running, count, tier, place, priced = pieces.ints.take(order, axis=1)
+    chips, value = pieces.floats[:2].take(order, axis=1)
+    return Ranking(row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place)
+
+
+def _pieces(state: SchedulerState, now_s: float) -> Pieces:
+    """Return everything cut into pieces: what the last ranking worked out, but for the shares in which it changed.
+
+    The same as to work out everything: a share's pieces follow from its rows, its premises, and the times that it
+    noted. Only ties between shares depend on more, and those are settled by the order in which the pieces are returned.
+    """
+    shares, known = state.shares, state.pieces
+    common = (price_of(shares.theta_chip_h), state.learner.version, len(state.pools))
+    premises = Premises(common, shares.target, _room_in_quota(shares))
+    tables = state.running.table, state.roster.waiting.table
+    few = tables[0].count + tables[1].count < _FEW
+    changed = None if known is None or few else premises.changed(known.premises)
+    if known is not None and changed is not None:
+        changed[[*tables[0].touched, *tables[1].touched]] = True
+        changed |= known.until_s <= now_s
+    for table in tables:
+        table.touched.clear()
+    places = shares.order
+    if known is not None and changed is not None and not changed.any() and np.array_equal(places, known.places):
+        return known
+    if changed is not None and 2 * np.count_nonzero(changed) > len(changed):
+        changed = None
+    pieces = _cut(state, now_s, premises, places, changed, lasting=not few)
+    if known is not None and changed is not None:
+        pieces = known.with_fresh(pieces, changed)
+    state.pieces = None if few else pieces
+    return pieces
+
+
+def _room_in_quota(shares: Shares) -> Floats:
+    """Return for each share how many chips more the quota of its team lets it have."""
+    if not shares.has_quotas:
+        return np.full(len(shares.used), _NO_QUOTA)
+    used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
+    return np.asarray(np.minimum(np.maximum(shares.quota - used, 0.0), _NO_QUOTA))
+
+
+def _cut(
+    state: SchedulerState, now_s: float, premises: Premises, places: Ints, among: Bools | None, *, lasting: bool
+) -> Pieces:
+    """Work out the pieces of the shares `among` (None: all), and, if they are `lasting`, until when they hold."""
+    policy, price = state.policy, premises.common[0]
+    runs = Side.of_running(state, now_s, among)
+    waits = Side.of_waiting(state, now_s, price, premises.room, among)
     share = np.concatenate([runs.share, waits.share])
     chips = np.concatenate([runs.chips, waits.chips])
     tier = np.concatenate([runs.tier, waits.tier])
     index = np.concatenate([runs.index, waits.index])
     count = np.concatenate([runs.count, waits.count])
     since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = ordered(tier + len(Tier) * shares.order[share], -index, since_s)
+    order = ordered(tier + len(Tier) * places[share], -index, since_s)
     share, chips, count = share[order], chips[order], count[order]
-    before = _before(share, chips * count)
-    target = team_target(shares.target[share], order < len(runs.row), policy)
+    starts = _starts(share)
+    before = _before(starts, chips * count)
+    target = team_target(premises.target[share], order < len(runs.row), policy)
+    until_s = np.full(len(places), np.inf) if lasting else _NEVER
+    if lasting and len(order):
+        each_s = [running_until_s(state, runs.row, now_s), waiting_until_s(state, waits.row, now_s)]
+        until_s[share[starts]] = np.minimum.reduceat(np.concatenate(each_s)[order], starts)
     source, count, at, factor = _priced(chips, count, before, target, policy)
     order, chips = order[source], chips[source]
-    value, priced, tier = index[order], np.zeros(len(order), dtype=np.bool_), tier[order]
+    value, tier = index[order], tier[order]
     value[at] += price * factor
-    priced[at] = factor > 0
     if runs.due.any() or waits.due.any():
         value += _DUE * np.concatenate([runs.due, waits.due])[order]
-    final = (_ONE_TIER * tier - value).argsort(kind="stable")
-    order = order[final]
-    place = np.concatenate([runs.place, waits.place])[order]
-    count, chips, tier, value, priced = count[final], chips[final], tier[final], value[final], priced[final]
-    return Ranking(row[order], order < len(runs.row), count, chips, tier, value, priced, place)
+    ints = np.empty((6, len(order)), dtype=np.int64)
+    ints[0] = np.concatenate([runs.row, waits.row])[order]
+    ints[1] = order < len(runs.row)
+    ints[2], ints[3] = count, tier
+    ints[4] = np.concatenate([runs.place, waits.place])[order]
+    ints[5] = 0
+    ints[5, at] = factor > 0
+    floats = np.empty((3, len(order)))
+    floats[0], floats[1], floats[2] = chips, value, _ONE_TIER * tier - value
+    spans = _spans(share[source], len(places)) if lasting else (_FIRST, _FIRST)
+    return Pieces(premises, places, ints, floats, *spans, until_s)
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """Columns of one of the two kinds of entries. `index` (1/s) has what age and deadline add."""
-
-    row: Ints
-    share: Ints
-    chips: Floats
-    tier: Ints
-    index: Floats
-    count: Ints
-    since_s: Floats
-    due: Bools
-    place: Ints
-
-    @classmethod
-    def of_running(cls, state: SchedulerState, now_s: float) -> "_Side":
-        table, policy = state.running.table, state.policy
-        row = (~table["stopping"]).nonzero()[0]
-        cell, chips = table["cell"][row], table["chips"][row]
-        rate = state.learner.rates_of(cell, bins_of(state.running.attained_s(now_s)[row]))
-        index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
-        ones = np.ones(len(row), dtype=np.int64)
-        due, since_s = table["due"][row], table["since_s"][row]
-        place = table["pool"][row] * NUM_KINDS + table["kind"][row]
-        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, since_s, due, place)
-
-    @classmethod
-    def of_waiting(cls, state: SchedulerState, now_s: float, price: float) -> "_Side":
-        table, policy = state.roster.waiting.table, state.policy
-        count = np.minimum(table["ready"], _room_in_quota(state))
-        row = (count > 0).nonzero()[0]
-        chips = table["chips"][row]
-        rate = state.learner.rates_of(table["cell"][row], table["bin"][row])
-        index = index_of(rate, chips, policy)
-        waited_s = now_s - table["stop_s"][row]
-        old = (waited_s > policy.age_after_s).nonzero()[0]
-        if len(old):
-            age = age_factor(waited_s[old], policy)
-            index[old] = index[old] * (1.0 + age) + price * age
-        deadline_s = table["deadline_s"][row]
-        some = deadline_s.nonzero()[0]
-        if len(some):
-            index[some] += price * deadline_factor(deadline_s[some] - now_s, 1.0 / rate[some], policy)
-        due, since_s = table["due"][row], table["since_s"][row]
-        place = len(state.pools) * NUM_KINDS + table["profile"][row]
-        return cls(row, table["share"][row], chips, table["tier"][row], index, count[row], since_s, due, place)
+def _starts(share: Ints) -> Ints:
+    """Return where the entries of each share begin; entries come share by share."""
+    changes = (share[1:] != share[:-1]).nonzero()[0] + 1
+    return np.concatenate([_FIRST[: len(share)], changes])
 
 
-def _room_in_quota(state: SchedulerState) -> Ints:
-    """Return for each bucket how many of its jobs the quota of its team still lets start."""
-    table, shares = state.roster.waiting.table, state.shares
-    if not shares.has_quotas:
-        return np.asarray(table["ready"])
-    used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
-    room = np.clip(shares.quota - used, 0.0, _NO_QUOTA)[table["share"]]
-    return np.asarray((room / table["chips"]).astype(np.int64))
+def _spans(share: Ints, num_shares: int) -> tuple[Ints, Ints]:
+    """Return for each share where its pieces begin, and how many it has."""
+    starts = _starts(share)
+    first, size = np.zeros(num_shares, dtype=np.int64), np.bincount(share, minlength=num_shares)
+    first[share[starts]] = starts
+    return first, size
 
 
-def _before(share: Ints, chips: Floats) -> Floats:
-    """Return for each entry the chips of the entries of its share before it; entries come share by share."""
+def _before(starts: Ints, chips: Floats) -> Floats:
+    """Return for each entry the chips of the entries of its share before it."""
     total = chips.cumsum()
     total -= chips
-    changes = (share[1:] != share[:-1]).nonzero()[0] + 1
-    bounds = np.concatenate([_FIRST, changes, [len(share)]])
-    starts = bounds[:-1]
-    return np.asarray(total - total[starts].repeat(bounds[1:] - starts))
+    sizes = np.empty_like(starts)
+    sizes[:-1] = starts[1:] - starts[:-1]
+    sizes[-1:] = len(chips) - starts[-1:]
+    return np.asarray(total - total[starts].repeat(sizes))
 
 
 def _priced(

@@ -33,6 +33,7 @@ _COLUMNS = {
     "stopping": bool,
     "fixed": bool,
 }
+_UNRANKED = ("saved_s", "counted", "limit_s", "fixed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Running:
     """
 
     def __init__(self) -> None:
-        self.table = Table(_COLUMNS)
+        self.table = Table(_COLUMNS, _UNRANKED)
         self.records: list[JobRecord] = []
         self._gangs: dict[int, JobRecord] = {}
         self._bundles: Bundles | None = None

@@ -18,6 +18,7 @@ from batch.scheduler.durations import Durations
 from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
+from batch.scheduler.pieces import Pieces
 from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
@@ -41,7 +42,8 @@ class Claim:
 class SchedulerState:
     """Index over the events so far. Not thread-safe: one thread applies, advances and decides.
 
-    `clock_s` is the latest time seen; it never goes back, whatever the events' clock does.
+    `clock_s` is the latest time seen; it never goes back, whatever the events' clock does. `pieces` is what the last
+    ranking worked out, for the next one.
     """
 
     def __init__(self, policy: PolicyConfig | None = None, recall: Recall | None = None) -> None:
@@ -57,6 +59,7 @@ class SchedulerState:
         self.pools: list[PoolNodes] = []
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
+        self.pieces: Pieces | None = None
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for: dict[int, list[int]] = {}
         self._places: Bools = np.zeros((0, 0), dtype=np.bool_)

@@ -190,7 +190,9 @@ def _client(home: StateFolder) -> Client:
     record = home.record()
     if record is None:
         raise ControllerUnreachable("nobody serves yet")
-    return Client(Address(record.url, read_token(home.token_path)))
+    own = read_token(home.token_path)
+    # Between a kill and the next start, another program may answer at the old port.
+    return Client(Address(record.url, own, known_token=own))
 
 
 CHAOS = Bench(figures=FIGURES, contest=_contest, warmup_rounds=0, rounds=dict.fromkeys(Effort, 1))

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +15,11 @@ import typer
 from scripts.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from batch.agent.agent import Agent
+    from batch.agent.controller_link import ControllerLink
     from batch.agent.node_processes import NodeProcesses
     from batch.model import Node
+    from batch.state_folder import StateFolder
 
 _LOG = logging.getLogger(__name__)
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
@@ -24,10 +27,13 @@ _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 def agent(  # noqa: PLR0913 - the options of one command line
     *,
-    controller: Annotated[str, typer.Option("--controller", help="http://host:port of the controller")],
     pool: Annotated[str, typer.Option("--pool", help="the pool whose leases it takes")],
+    controller: Annotated[
+        str | None, typer.Option("--controller", help="http://host:port of the controller [the user's own]")
+    ] = None,
     token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="file with a token of role agent; read before each call")
+        Path | None,
+        typer.Option("--token-file", help="file with a token of role agent; read before each call [the user's own]"),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -39,9 +45,10 @@ def agent(  # noqa: PLR0913 - the options of one command line
     node: Annotated[
         str, typer.Option("--node", help="this machine, without --ray: cpus=8,gpus=2,accelerator=h100 [what it has]")
     ] = "",
-    log_store: Annotated[
-        Path | None, typer.Option("--log-store", help="folder for the logs of what is over [FOLDER/logs]")
-    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="have the place of the pool's agent that lives; what it runs is ended")
+    ] = False,
+    log_store: Annotated[Path | None, typer.Option(help="folder for the logs of what is over [FOLDER/logs]")] = None,
     keep_days: Annotated[
         float, typer.Option("--keep-days", min=0.0, help="how long the folder of a job that is over stays at least")
     ] = 14.0,
@@ -56,31 +63,55 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.agent.agent import Agent
     from batch.agent.attempts import Attempts
     from batch.agent.command import CommandLauncher
-    from batch.agent.controller_link import ControllerLink, token_file as token_from
     from batch.agent.held_leases import AgentFolder
     from batch.agent.job_code import JobCode
     from batch.agent.logs import LogStore
     from batch.agent.retention import DAY_S, Retention
     from batch.launcher import Launcher
+    from batch.state_folder import StateFolder
     from scripts.train_jobs import TrainLauncher
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    token = token_from(token_file)
-    home = AgentFolder(folder or Path("~/.ostinato/agents") / pool)
-    code = JobCode(home.path / "code", ControllerLink(controller, pool, token).code)
+    own = StateFolder.of_user()
+    connect = _connector(own, controller, pool, token_file)
+    home = AgentFolder(folder or own.path / "agents" / pool)
+    code = JobCode(home.path / "code", connect().code)
     logs = LogStore((log_store or home.path / "logs").expanduser().resolve())
     with _processes(ray, node) as processes:
         commands = CommandLauncher(processes)
         launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
-        retention = Retention(keep_days * DAY_S, keep_newest)
-        attempts = Attempts(home, launchers, processes, code, logs, retention)
-        serving = Agent(home, attempts, processes, lambda: ControllerLink(controller, pool, token))
-        # After Ray has been joined, which takes SIGTERM for itself.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: serving.stop())
-        _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller)
-        serving.run()
+        attempts = Attempts(home, launchers, processes, code, logs, Retention(keep_days * DAY_S, keep_newest))
+        _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller or f"of {own.path}")
+        _serve(Agent(home, attempts, processes, connect, take_over=take_over))
     return ExitCode.OK
+
+
+def _serve(agent: "Agent") -> None:
+    """Let the agent serve until SIGTERM or Ctrl-C; called after Ray has been joined, which takes SIGTERM for itself."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop())
+    agent.run()
+
+
+def _connector(
+    own: "StateFolder", controller: str | None, pool: str, token_file: Path | None
+) -> "Callable[[], ControllerLink]":
+    """Return what makes a link to the controller: the one that is named, or else the user's own, wherever it serves."""
+    from batch.agent.controller_link import ControllerLink, token_file as token_from
+
+    if controller is not None:
+        return lambda: ControllerLink(controller, pool, token_from(token_file))
+    return lambda: ControllerLink(lambda: address_of(own), pool, token_from(token_file or own.agent_token_path))
+
+
+def address_of(own: "StateFolder") -> str:
+    """Return where the user's own controller serves now. Raises ControllerUnreachable when none was ever started."""
+    from batch.errors import ControllerUnreachable
+
+    record = own.record()
+    if record is None:
+        raise ControllerUnreachable(f"no controller has been started in {own.path}: `ostinato up` starts one")
+    return record.url
 
 
 def this_machine(words: str = "") -> "Node":

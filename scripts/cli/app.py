@@ -1,6 +1,7 @@
 """The command `ostinato`: which commands there are, and how every call ends."""
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scripts.cli.cli_errors import report_error, report_message, wants_json
+from scripts.cli.cli_errors import CommandError, report_error, report_message, wants_json
 from scripts.cli.commands import CommandGroup
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.plain_call import plain_call
@@ -41,9 +42,13 @@ def run(words: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = wants_json(words)
     try:
+        _check_text(words)
         call = plain_call(words)
         gc.enable()  # `main` has switched it off while we are imported
         code = call() if call else app(args=words, prog_name="ostinato", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _nobody_reads()
     except TyperException as error:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -54,6 +59,21 @@ def run(words: Sequence[str]) -> int:
             traceback.print_exc(file=sys.stderr)
         return report_error(error, as_json=as_json)
     return int(code or ExitCode.OK)
+
+
+def _nobody_reads() -> int:
+    """End quietly when whoever reads our output has read enough, as `| head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at its end
+    return ExitCode.OK
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Raise CommandError for bytes that are no UTF-8, which Python hands on as half of surrogate pairs."""
+    for at, word in enumerate(words, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise CommandError(f"word {at}, {word!a}: is not UTF-8: write it in UTF-8, or rename the file") from None
 
 
 def _usage(error: TyperException, *, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from scripts.cli.exit_codes import ExitCode
+from scripts.cli.exit_codes import ExitCode, PlanExitCode
 
 
 class CommandError(Exception):
@@ -19,9 +19,10 @@ class NotFoundError(Exception):
 
 
 @cache
-def _exit_codes() -> tuple[tuple[tuple[type[Exception], ...], ExitCode], ...]:
+def _exit_codes() -> tuple[tuple[tuple[type[Exception], ...], ExitCode | PlanExitCode], ...]:
     """Return the code of each kind of error. Imports the errors of all packages: only when there is one to tell."""
     import batch.errors as batch
+    import planner.errors as planner
     from checkpoint.errors import ArenaError, KeeperError, ObjectMissing, StoreError
     from configs.errors import ConfigError
     from recipes import errors as recipes
@@ -31,6 +32,7 @@ def _exit_codes() -> tuple[tuple[tuple[type[Exception], ...], ExitCode], ...]:
     return (
         ((ConfigError, CommandError, BatchError), ExitCode.BAD_INPUT),
         ((recipes.UnknownChoiceError, recipes.CombinationError), ExitCode.BAD_INPUT),
+        ((batch.PoolTakenError,), ExitCode.ENVIRONMENT),
         ((batch.BadRequestError, batch.AmbiguousIdError, batch.ConflictError), ExitCode.BAD_INPUT),
         ((NotFoundError, ObjectMissing, batch.NotFoundError), ExitCode.NOT_FOUND),
         ((recipes.NoCatalogueError, recipes.MissingShardError), ExitCode.NOT_FOUND),
@@ -39,6 +41,10 @@ def _exit_codes() -> tuple[tuple[tuple[type[Exception], ...], ExitCode], ...]:
         ((recipes.UnreachableError, recipes.PackagesError, recipes.RecordCacheError), ExitCode.ENVIRONMENT),
         ((batch.NotAllowedError, batch.StoreError, batch.ControllerError), ExitCode.ENVIRONMENT),
         ((batch.LimitError,), ExitCode.INTERRUPTED),
+        ((planner.BadInputError,), ExitCode.BAD_INPUT),
+        ((planner.RefusedError,), PlanExitCode.REFUSED),
+        ((planner.DoesNotFitError,), PlanExitCode.DOES_NOT_FIT),
+        ((planner.NoReferenceDataError,), ExitCode.BAD_INPUT),
     )
 
 
@@ -47,17 +53,18 @@ def _ours() -> tuple[type[Exception], ...]:
     from batch.errors import BatchQueueError
     from checkpoint.errors import CheckpointError
     from configs.errors import ConfigError
+    from planner.errors import PlannerError
     from recipes.errors import RecipeError
     from scripts.origin import ForeignPackageError
     from trainer.errors import TrainerError
 
     return (
-        BatchQueueError, ConfigError, CheckpointError, RecipeError, TrainerError, CommandError, NotFoundError,
-        ForeignPackageError,
+        BatchQueueError, ConfigError, CheckpointError, PlannerError, RecipeError, TrainerError, CommandError,
+        NotFoundError, ForeignPackageError,
     )  # fmt: skip
 
 
-def exit_code_of(error: Exception) -> ExitCode:
+def exit_code_of(error: Exception) -> ExitCode | PlanExitCode:
     """Return the exit code for an error; those nobody foresaw are failures."""
     for kinds, code in _exit_codes():
         if isinstance(error, kinds):
@@ -65,7 +72,7 @@ def exit_code_of(error: Exception) -> ExitCode:
     return ExitCode.FAILED
 
 
-def report_error(error: Exception, *, as_json: bool) -> ExitCode:
+def report_error(error: Exception, *, as_json: bool) -> ExitCode | PlanExitCode:
     """Write one clear message, or one JSON object, to stderr, and return the exit code."""
     code = exit_code_of(error)
     message = str(error)

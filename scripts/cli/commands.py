@@ -3,7 +3,7 @@
 Each command is defined once, as a function with Typer's annotations (or a Typer application for a group of commands).
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Any
 
@@ -44,14 +44,33 @@ COMMANDS: dict[str, str] = {
     "data": "data_commands:app",
     "config": "config_commands:app",
     "simulate": "simulate_command:simulate",
+    "plan": "plan_commands:app",
     "doctor": "doctor_command:doctor",
 }
 """The name of each command, and `module:what` below scripts.cli; in the order in which the help shows them."""
 
 
-def load(name: str) -> "Callable[..., int] | typer.Typer":
+PLAN_COMMANDS: dict[str, str] = {
+    "flops": "plan_flops:flops",
+    "memory": "plan_memory:memory",
+    "time": "plan_time:time",
+    "cost": "plan_cost:cost",
+    "fit": "plan_fit:fit",
+    "predict": "plan_predict:predict",
+    "backtest": "plan_backtest:backtest",
+    "sweep": "plan_sweep:sweep",
+    "ingest": "plan_ingest:ingest",
+    "next": "plan_next:next_",
+    "recommend": "plan_recommend:recommend",
+    "verify": "plan_verify:verify",
+    "report": "plan_report:report",
+}
+"""The same of `ostinato plan`."""
+
+
+def load(name: str, table: Mapping[str, str] | None = None) -> "Callable[..., int] | typer.Typer":
     """Return the function of a command, or the application of a group of them. Raises KeyError."""
-    module, _, what = COMMANDS[name].partition(":")
+    module, _, what = (COMMANDS if table is None else table)[name].partition(":")
     found: Callable[..., int] | typer.Typer = getattr(import_module(f"scripts.cli.{module}"), what)
     return found
 
@@ -59,12 +78,13 @@ def load(name: str) -> "Callable[..., int] | typer.Typer":
 class Commands(MutableMapping[str, Any]):
     """The commands as Typer has them, each made when it is looked up. Asking for names alone imports nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Mapping[str, str]) -> None:
+        self._table = table
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = _made(name, load(name))
+            self._made[name] = _made(name, load(name, self._table))
         return self._made[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -74,10 +94,10 @@ class Commands(MutableMapping[str, Any]):
         raise TypeError(f"command {name!r} cannot be removed")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
+        return iter(self._table)
 
     def __len__(self) -> int:
-        return len(COMMANDS)
+        return len(self._table)
 
 
 class CommandGroup(TyperGroup):
@@ -85,7 +105,15 @@ class CommandGroup(TyperGroup):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.commands = Commands()
+        self.commands = Commands(COMMANDS)
+
+
+class PlanGroup(TyperGroup):
+    """`ostinato plan`, with the commands of PLAN_COMMANDS."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.commands = Commands(PLAN_COMMANDS)
 
 
 def _made(name: str, found: "Callable[..., int] | typer.Typer") -> Any:

@@ -60,7 +60,12 @@ def down(*, output: OutputOption = OutputFormat.TEXT) -> int:
 
 
 def status(*, output: OutputOption = OutputFormat.TEXT) -> int:
-    """Say whether the controller answers, and how it is. Exit code 4 when it does not."""
+    """Say whether the controller answers, and how it is. Exit code 4 when it does not.
+
+    The user's own agent is started again when it has died.
+    """
+    from scripts.embedded import revive_agent
+
     facts: dict[str, object] = {"controller": "none was ever started or configured"}
     code = ExitCode.ENVIRONMENT
     try:
@@ -79,7 +84,10 @@ def status(*, output: OutputOption = OutputFormat.TEXT) -> int:
     except BatchQueueError as error:
         facts["access"] = str(error)
     if not os.environ.get("OSTINATO_CONTROLLER"):
-        facts["folder"] = str(StateFolder.of_user().path)
+        folder = StateFolder.of_user()
+        facts["folder"] = str(folder.path)
+        if code is ExitCode.OK and revive_agent(folder):
+            facts["agent"] = f"had ended ({folder.logs_path / 'agent.log'} says why); started again"
     if output is OutputFormat.JSON:
         print_json({name.replace(" ", "_"): value for name, value in facts.items()})
     else:

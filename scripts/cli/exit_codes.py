@@ -20,3 +20,12 @@ class ExitCode(IntEnum):
     """The run was stopped after a save and can be resumed (EX_TEMPFAIL of sysexits.h: try again later)."""
     ABORTED = 130
     """Ctrl-C in a command that has nothing to save."""
+
+
+class PlanExitCode(IntEnum):
+    """What 3 and 4 mean in `ostinato plan`, which looks for no run and talks to nothing outside."""
+
+    REFUSED = 3
+    """An answer that the evidence does not carry; `--force` gives it all the same."""
+    DOES_NOT_FIT = 4
+    """No memory, money or time for it."""

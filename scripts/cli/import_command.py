@@ -10,7 +10,7 @@ from scripts.cli.cli_errors import CommandError
 from scripts.cli.durations import parse_moment
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import OutputFormat, OutputOption, plural, print_json, say
-from scripts.cli.queue_connection import connect_or_start, user_name
+from scripts.cli.queue_connection import connect, connect_or_start, user_name
 from scripts.cli.submit_command import Texts, send_code
 
 
@@ -39,6 +39,7 @@ def import_(
     if team is not None:
         job["team"] = team
     if dry_run:
+        _check_pool(job.get("pool"))
         print_json(spec)
         return ExitCode.OK
     with connect_or_start() as client:
@@ -51,6 +52,22 @@ def import_(
         of = f" of {plural(made['members'], 'member')}" if "members" in made else ""
         say(f"submitted {made['id']}{of}; `ostinato why {made['id']}` says when it starts")
     return ExitCode.OK
+
+
+def _check_pool(pool: str | None) -> None:
+    """Raise NotFoundError for a pool that the import would be refused for; says so when nobody is there to ask."""
+    from batch.errors import ControllerUnreachable, NotFoundError
+
+    if pool is None:
+        return
+    try:
+        with connect() as client:
+            known = sorted(found["name"] for found in client.pools())
+    except ControllerUnreachable:
+        sys.stderr.write(f"warning: no controller answers, so it is not known whether there is a pool {pool}\n")
+        return
+    if known and pool not in known:
+        raise NotFoundError(f"there is no pool {pool!r} (the script's --partition); there are: {', '.join(known)}")
 
 
 def _text(script: Path) -> str:

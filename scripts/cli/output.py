@@ -35,6 +35,7 @@ class ListFormat(StrEnum):
 
 
 ListOption = Annotated[ListFormat, typer.Option("--output", "-o", help="text and wide for people, json for programs")]
+JsonOption = Annotated[bool, typer.Option("--json", help="the same as -o json")]
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="text for people, json for programs")]
 
 

@@ -50,4 +50,5 @@ def _row(pool: dict[str, Any]) -> list[object]:
     silent_s = pool["silent_s"]
     agent = "speaks" if silent_s < _SILENT_S else f"silent for {format_duration(silent_s)}"
     gpus, cpus = (sum(node[kind] for node in nodes) for kind in ("gpus", "cpus"))
-    return [pool["name"], len(nodes), gpus, cpus, pool["jobs"], agent, "drained" if pool["drained"] else ""]
+    remarks = [word for word in ("drained" if pool["drained"] else "", pool["trouble"]) if word]
+    return [pool["name"], len(nodes), gpus, cpus, pool["jobs"], agent, "; ".join(remarks)]

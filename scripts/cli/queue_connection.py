@@ -26,12 +26,13 @@ def connect_or_start() -> Client:
     """Return a client; when no controller is configured and the user's own does not run, start it, and say so."""
     if os.environ.get("OSTINATO_CONTROLLER"):
         return connect()
+    from scripts.embedded import revive_agent, start_controller
+
     try:
         client = connect()
         client.health()
+        revive_agent(StateFolder.of_user())
     except ControllerUnreachable:
-        from scripts.embedded import start_controller
-
         folder = StateFolder.of_user()
         record = start_controller(folder)
         sys.stderr.write(

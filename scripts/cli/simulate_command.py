@@ -9,7 +9,7 @@ import typer
 
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
-from scripts.cli.output import OutputFormat, OutputOption, print_facts, print_json, print_table
+from scripts.cli.output import JsonOption, OutputFormat, OutputOption, print_facts, print_json, print_table
 
 if TYPE_CHECKING:
     from batch.simulator import Cluster, Outcome, Report, Trace
@@ -38,7 +38,7 @@ def simulate(  # noqa: PLR0913 - the options of one command line
     restart_s: Annotated[float, typer.Option("--restart", min=0.0, help="seconds that a restart takes")] = 30.0,
     throughputs: Annotated[Path | None, typer.Option(help="Gavel's table of steps per second, for gavel")] = None,
     plot: Annotated[Path | None, typer.Option(help="folder for pictures of queue, shares and utilisation")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the same as -o json")] = False,
+    as_json: JsonOption = False,
     output: OutputOption = OutputFormat.TEXT,
 ) -> int:
     """Simulate a queue on a recorded trace: completion times, fairness, utilisation, what preemption cost."""
@@ -106,7 +106,10 @@ def _print(report: "Report") -> None:
         }
     )
     gangs = tuple(group for group in (report.gangs_8, report.gangs_16) if group is not None)
-    for title, groups in (("accelerators", report.by_size + gangs), ("team", report.by_team)):
+    # The gangs have a table of their own: they are among the jobs of the first.
+    for title, groups in (("accelerators", report.by_size), ("of which", gangs), ("team", report.by_team)):
+        if not groups:
+            continue
         rows = [
             (
                 group.name, group.jobs, group.mean_completion_h, group.p50_completion_h, group.p99_completion_h,

@@ -238,3 +238,12 @@ def test_another_queue_is_not_obeyed_and_what_runs_goes_on(controller: FakeContr
     controller.placed = {1: ours}
     controller.stop(1, now=True)
     assert controller.wait_for_end(1).state == "interrupted"
+
+
+def test_a_time_limit_that_is_changed_later_holds(controller: FakeController, agent: AgentProcess) -> None:
+    controller.place(grant(1, "sleep", "600"), grant(2, "sleep", "600", time_limit_s=600.0))
+    controller.wait_until_started(1, 2)
+    controller.limit(1, 0.3)
+    controller.limit(2, 0.3)
+    ends = [controller.wait_for_end(uid) for uid in (1, 2)]
+    assert [(end.state, end.cause) for end in ends] == [("failed", Cause.TIME_LIMIT)] * 2

@@ -19,10 +19,11 @@ MakePlan = Callable[..., RunPlan]
 
 @pytest.fixture
 def make_plan(tmp_path: Path) -> MakePlan:
-    """Return a function from a run's name and overrides to its plan; the run folder is made."""
+    """Return a function from a run's name and overrides of SMALL (or of another recipe) to its plan."""
 
     def make(name: str, *overrides: str) -> RunPlan:
-        composed = compose([*SMALL, f"run.name={name}", f"run.folder={tmp_path / 'runs'}", *overrides])
+        recipe = () if any(word.startswith("recipe=") for word in overrides) else SMALL
+        composed = compose([*recipe, f"run.name={name}", f"run.folder={tmp_path / 'runs'}", *overrides])
         start = prepare(composed)
         start.create(["tests"])
         return start.plan

@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from batch.ignore_rules import IgnoreRules
 
@@ -47,6 +47,8 @@ PATHS = ["a", "b", "ab", "ba", "aab"]
 
 @pytest.mark.skipif(GIT is None, reason="compares with git")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(rules=["?**/?"])
+@example(rules=["**b"])
 @given(rules=RULES)
 def test_top_level_files_are_ignored_as_git_does(tmp_path: Path, rules: list[str]) -> None:
     assert GIT is not None

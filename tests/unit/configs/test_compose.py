@@ -21,6 +21,7 @@ REQUIRED = {
     "recipe=custom": ["model._target_=mine.Model", "data._target_=mine.Data"],
     "model=custom": ["model._target_=mine.Model"],
     "data=catalogue": ["data.url=s3://bucket/catalogue"],
+    "data=catalogue_text": ["recipe=lm_ladder"],
     "data=custom": ["data._target_=mine.Data"],
     "checkpoint=s3": ["checkpoint.url=s3://bucket/runs"],
 }

@@ -59,9 +59,10 @@ def in_file(folder: Path, name: str, text: str) -> Path:
         ("engine.deepspeed=3", "engine.deepspeed = 3 (command line): must be a mapping of keys to values"),
         ("engine.deepspeed.x=inf", "must be text, a finite number, true, false, null, a list or a mapping"),
         ("run={steps: {a: 1}}", 'run.steps = {"a": 1} (command line): must be a whole number of at least 1'),
-        ("recipe.kind=clip", "recipe.kind = \"clip\" (command line): must be catalogue_clip or custom"),
+        ("data=catalogue_text", "data.augment (configs/recipe/catalogue_clip.yaml): is not a key; it belongs"),
+        ("recipe.kind=clip", "recipe.kind = \"clip\" (command line): must be catalogue_clip, lm_ladder or custom"),
         ("model._target_=Model", 'model.kind = "clip" (configs/model/clip_ngram.yaml): stands beside model._target_'),
-        ("~recipe.kind", "recipe.kind (command line): is missing: must be catalogue_clip or custom"),
+        ("~recipe.kind", "recipe.kind (command line): is missing: must be catalogue_clip, lm_ladder or custom"),
         ("run.name=../up", "run.name = "),
     ],
 )  # fmt: skip
@@ -135,7 +136,7 @@ def test_missing_values_say_what_to_give() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=clip_byte", 'must be clip_bytes, clip_ngram or custom; did you mean clip_bytes?'),
+        ("model=clip_byte", 'did you mean clip_bytes?'),
         ("engine=xx", "engine = xx (command line): must be zero0, zero1, zero2 or zero3"),
         ("engine={zero_stage: 2}", "an option of a group is a name; set its keys one by one: engine.KEY=VALUE"),
         ("model/tower=x", "there is no such group"),

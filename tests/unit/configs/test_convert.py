@@ -14,7 +14,7 @@ from configs.documents import flatten, to_document, with_defaults
 from configs.errors import SchemaError
 from configs.hints import TARGET_KEY, alternatives, field_at, fields_of, is_optional, is_section, known_paths
 from configs.schema import RunSpec
-from recipes.config import CustomConfig, TargetConfig
+from recipes.config import CatalogueTextConfig, CustomConfig, LmModelConfig, TargetConfig
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in {"kind", TARGET_KEY})
@@ -41,7 +41,8 @@ def one_of(hint: Any, metadata: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     if hint is TargetConfig:
         return TARGETS
     if is_section(hint):
-        return st.builds(hint, **{key.name: values_of(key.hint, key.metadata) for key in fields_of(hint)})
+        keys = {key.name: values_of(key.hint, key.metadata) for key in fields_of(hint)}
+        return st.fixed_dictionaries(keys).map(lambda values: hint(**consistent(hint, values)))
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
@@ -54,6 +55,16 @@ def one_of(hint: Any, metadata: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         float: st.floats(least, most, allow_nan=False, allow_infinity=False),
         str: WORDS,
     }[hint]
+
+
+def consistent(section: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return values that the section takes together: what its own check says of several keys."""
+    if section is LmModelConfig:
+        heads = values["heads"]
+        return {**values, "width": 2 * heads * (4 + values["width"] % 5)}
+    if section is CatalogueTextConfig and values["encoding"] == "bytes":
+        return {**values, "vocabulary": 256}
+    return values
 
 
 def lists_of(items: tuple[Any, ...], metadata: Mapping[str, Any]) -> st.SearchStrategy[Any]:

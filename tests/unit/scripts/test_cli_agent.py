@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fixtures_cli import Ostinato
+from fixtures_controller import AGENT, FakeAgent, serving
 
 from batch.errors import BadRequestError
 from configs.compose import compose
@@ -63,3 +65,15 @@ def test_a_checkpoint_is_reported_to_the_file_that_the_job_was_given(
     monkeypatch.delenv("OSTINATO_CHECKPOINT_FILE")
     outside = ostinato("report-checkpoint", "/ckpt/9")
     assert (outside.code, "not in a job" in outside.err) == (0, True)
+
+
+def test_an_agent_for_a_pool_that_has_one_ends_with_a_clear_error(
+    ostinato: Ostinato, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    (tmp_path / "token").write_text(AGENT)
+    with serving(tmp_path / "queue") as served:
+        FakeAgent(served).sync()
+        words = ["--controller", served.url, "--pool", "local", "--token-file", str(tmp_path / "token")]
+        said = ostinato("agent", *words, "--folder", str(tmp_path / "agent"))
+    assert (said.code, "has another agent" in said.err, "--take-over" in said.err) == (4, True, True), said.err

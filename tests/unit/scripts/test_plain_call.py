@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from fixtures_cli import Ostinato
 from fixtures_controller import serving
 from fixtures_sources import REPOSITORY
 
@@ -94,7 +95,7 @@ def test_every_command_can_be_loaded() -> None:
         found = load(name)
         assert isinstance(found, typer.Typer) or inspect.getdoc(found)
     with pytest.raises(TypeError):
-        del commands.Commands()["ls"]
+        del commands.Commands(COMMANDS)["ls"]
 
 
 def test_ls_and_why_import_next_to_nothing(tmp_path: Path) -> None:
@@ -123,3 +124,8 @@ def test_ls_and_why_import_next_to_nothing(tmp_path: Path) -> None:
         )
     assert done.returncode == 0, done.stderr
     assert "plain" in done.stdout
+
+
+def test_bytes_that_are_no_utf8_are_refused_with_words(ostinato: Ostinato) -> None:
+    said = ostinato("ls", "--name", os.fsdecode(b"caf\xe9"))
+    assert (said.code, "word 3, 'caf\\udce9': is not UTF-8" in said.err) == (2, True), said.err

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from batch.agent.attempts import Attempts
 from batch.agent.held_leases import AgentFolder
 from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore
-from batch.agent.messages import AttemptStatus, Forget, LogRequest, Stop
+from batch.agent.messages import AttemptStatus, Forget, Limit, LogRequest, Stop
 from batch.agent.node_processes import LocalProcesses
 from batch.errors import ConflictError, LaunchError, NotFoundError
 from batch.launcher import Ended, Lease, Progress
@@ -26,6 +27,7 @@ class ScriptedLauncher:
     def __init__(self, folder: Path) -> None:
         self.starts: list[Lease] = []
         self.stops: list[tuple[Key, bool]] = []
+        self.limits: list[float | None] = []
         self.running: dict[Key, float] = {}
         self.ends: dict[Key, Ended] = {}
         self.refusal: Exception | None = None
@@ -47,6 +49,9 @@ class ScriptedLauncher:
 
     def stop(self, lease: Lease, *, now: bool) -> None:
         self.stops.append(((lease.uid, lease.attempt), now))
+
+    def limit(self, lease: Lease) -> None:
+        self.limits.append(lease.time_limit_s)
 
     def log_paths(self, lease: Lease) -> Mapping[int, Path]:
         path = self._folder / f"{lease.uid}.log"
@@ -229,6 +234,87 @@ def test_a_full_disk_under_one_attempt_does_not_stop_the_others(
     launcher.ends[2, 1] = Ended(state="succeeded", exit_code=0)
     look_until(attempts, lambda: status(attempts, 2).ended is not None)
     assert status(attempts, 1).ended is None
+
+
+def test_numbers_that_are_none_are_not_told(
+    restart: Restart, launcher: ScriptedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = restart()
+    monkeypatch.setattr(launcher, "progress", lambda _: Progress(saved_s=float("inf"), step=10**30))
+    attempts.take(grant(1))
+    launcher.ends[1, 1] = Ended(state="succeeded", metrics={"loss": float("nan"), "accuracy": 0.5})
+    look_until(attempts, lambda: status(attempts, 1).ended is not None)
+    told = status(attempts, 1)
+    assert (told.progress, told.ended) == (Progress(), Ended(state="succeeded", metrics={"accuracy": 0.5}))
+
+
+def test_nothing_of_another_job_or_placement_with_the_same_number_is_taken_over(
+    restart: Restart, launcher: ScriptedLauncher, tmp_path: Path
+) -> None:
+    attempts = restart()
+
+    def runs(**changes: Any) -> Path:
+        attempts.take(grant(1, **changes))
+        look_until(attempts, lambda: len(launcher.starts) > 0)
+        folder = launcher.starts.pop().folder
+        launcher.ends[1, 1] = Ended(state="failed", exit_code=1)
+        look_until(attempts, lambda: status(attempts, 1).ended is not None)
+        return folder
+
+    job = runs(fence=7, born_s=1.0)
+    (job / "run").mkdir()
+    (job / "attempts/1/exit.json").touch()
+    (job / "attempts/1/checkpoint.json").write_text('{"path": "/ckpt", "saved_s": 1.0, "step": 3}')
+    for fence, born_s, kept in ((8, 1.0, {"attempts", "job.json", "run"}), (9, 2.0, {"attempts", "job.json"})):
+        attempts.forget(Forget(uid=1, attempt=1))
+        look_until(attempts, lambda: not list((tmp_path / "agent/leases").glob("[0-9]*.json")))
+        del launcher.ends[1, 1]
+        assert runs(fence=fence, born_s=born_s) == job
+        assert {path.name for path in job.iterdir()} == kept
+        assert not (job / "attempts/1/exit.json").exists()
+        assert (job / "attempts/1/checkpoint.json").exists() == (born_s == 1.0)
+    assert (job.parent / ".1-before-1/attempts/.1-before-1/exit.json").exists()
+
+
+def test_a_time_limit_can_be_changed_before_and_after_the_start(restart: Restart, launcher: ScriptedLauncher) -> None:
+    attempts = restart()
+    attempts.take(grant(1, time_limit_s=60.0))
+    attempts.limit(Limit(uid=1, attempt=1, time_limit_s=50.0))
+    attempts.look()
+    assert (launcher.starts[0].time_limit_s, launcher.limits) == (50.0, [])
+    attempts.limit(Limit(uid=1, attempt=1, time_limit_s=40.0))
+    attempts.limit(Limit(uid=9, attempt=1, time_limit_s=40.0))
+    assert (status(restart(), 1).time_limit_s, launcher.limits) == (40.0, [40.0])
+
+
+def test_what_a_full_disk_does_not_take_is_given_back_or_tried_again(
+    restart: Restart, launcher: ScriptedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = restart()
+    attempts.take(grant(1))
+    attempts.take(grant(2))
+    launcher.running[1, 1] = 1.0
+    attempts.look()
+    stop = launcher.stop
+    with monkeypatch.context() as full:
+        full.setattr("batch.agent.held_leases.replace_json", no_room)
+        full.setattr(launcher, "stop", no_room)
+        attempts.take(grant(3))
+        attempts.stop(Stop(uid=1, attempt=1))
+        attempts.look()
+        assert "ENOSPC" in attempts.trouble.text
+        assert status(attempts, 3).ended == Ended(
+            state="failed", cause=Cause.INFRASTRUCTURE, message=attempts.trouble.text
+        )
+        assert status(attempts, 1).stop == "save"
+    monkeypatch.setattr(launcher, "stop", stop)
+    look_until(attempts, lambda: launcher.stops == [((1, 1), False)])
+    attempts.trouble.probe()
+    assert attempts.trouble.text == ""
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def test_a_folder_is_one_agents_and_one_queues(tmp_path: Path, restart: Restart) -> None:

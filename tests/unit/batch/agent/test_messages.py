@@ -29,7 +29,7 @@ ENDS = st.builds(
     exit_code=st.none() | st.integers(-64, 255),
     cause=st.none() | st.sampled_from(Cause),
     message=NAMES,
-    metrics=st.dictionaries(NAMES, st.floats(allow_nan=False), max_size=2),
+    metrics=st.dictionaries(NAMES, st.floats(allow_nan=False, allow_infinity=False), max_size=2),
 )
 STATUSES = st.builds(
     AttemptStatus,

@@ -7,7 +7,7 @@ import pytest
 from fixtures_controller import AGENT, FakeAgent, Served, serving, wait_until
 
 from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer, SyncRequest
-from batch.controller import agent_desk
+from batch.controller import agent_desk, outcomes
 from batch.model import Cause
 
 
@@ -15,7 +15,7 @@ def test_a_job_runs_to_its_end_and_is_forgotten_when_that_is_durable(served: Ser
     agent = FakeAgent(served)
     [job] = served.submit({"shape": {"cpus": 2}, "time_limit_s": 60})
     [grant] = agent.take()
-    assert (grant.id, grant.attempt, grant.fence, grant.cpus, grant.time_limit_s) == (job, 1, 1, 2, 60.0)
+    assert (grant.id, grant.attempt, grant.cpus, grant.time_limit_s) == (job, 1, 2, 60.0)
     assert agent.sync().start == ()
     assert served.state(job) == "launching"
     agent.starts(grant)
@@ -85,12 +85,17 @@ def test_what_is_cancelled_saves_first_unless_it_may_not(served: Served) -> None
     assert [served.state(job) for job in jobs] == ["cancelled", "cancelled", "held"]
 
 
-def test_failures_are_retried_within_the_budget_of_their_cause(served: Served) -> None:
+def test_failures_are_retried_within_the_budget_of_their_cause(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent = FakeAgent(served)
+    monkeypatch.setattr(outcomes, "RETRIES", {**outcomes.RETRIES, Cause.OUT_OF_MEMORY: outcomes.RetryRule(0)})
     [job] = served.submit({"retries": {"out_of_memory": 1}})
+    fence = 0
     for attempt, state in [(1, "queued"), (2, "failed")]:
-        [grant] = agent.take() if attempt == 1 else _after_pause(served, agent, job)
-        assert (grant.attempt, grant.fence) == (attempt, attempt)
+        [grant] = agent.take()
+        assert (grant.attempt, grant.fence > fence) == (attempt, True)
+        fence = grant.fence
         agent.ends(grant, "failed", exit_code=137, cause=Cause.OUT_OF_MEMORY, message="killed")
         agent.sync()
         assert served.state(job) == state
@@ -98,12 +103,34 @@ def test_failures_are_retried_within_the_budget_of_their_cause(served: Served) -
     assert (page["cause"], page["message"], len(page["attempts"])) == ("out_of_memory", "killed", 2)
 
 
-def _after_pause(served: Served, agent: FakeAgent, job: str) -> list[Grant]:
-    """The wait before a retry is half a minute; a requeue ends it."""
-    assert served.json("GET", f"/v1/jobs/{job}")["eligible_s"] > 0
-    served.json("POST", f"/v1/jobs/{job}/cancel")
-    served.json("POST", f"/v1/jobs/{job}/requeue")
-    return list(agent.take())
+def test_a_requeue_gives_a_job_its_budgets_anew(served: Served) -> None:
+    agent = FakeAgent(served)
+    [job] = served.submit({"retries": {"out_of_memory": 1}})
+    for _ in range(3):
+        [grant] = agent.take()
+        agent.ends(grant, "failed", exit_code=137, cause=Cause.OUT_OF_MEMORY)
+        agent.sync()
+        assert served.state(job) == "queued"
+        assert served.json("GET", f"/v1/jobs/{job}")["eligible_s"] > 0
+        served.json("POST", f"/v1/jobs/{job}/cancel")
+        served.json("POST", f"/v1/jobs/{job}/requeue")
+
+
+def test_leaving_with_75_is_free_after_a_save_and_has_a_budget_without(served: Served) -> None:
+    agent = FakeAgent(served)
+    [job] = served.submit()
+    [grant] = agent.take()
+    agent.starts(grant)
+    agent.saves(grant, step=1)
+    agent.ends(grant, "interrupted", exit_code=75)
+    agent.sync()
+    [grant] = agent.take()
+    agent.starts(grant)
+    agent.ends(grant, "interrupted", exit_code=75)
+    agent.sync()
+    page = served.json("GET", f"/v1/jobs/{job}")
+    assert [one["cause"] for one in page["attempts"]] == ["preemption", "no_progress"]
+    assert page["eligible_s"] - page["ended_s"] == pytest.approx(5.0, abs=0.1)
 
 
 def test_an_attempt_with_an_old_fence_is_stopped_and_forgotten(served: Served) -> None:
@@ -211,6 +238,18 @@ def test_nodes_that_change_are_noted(served: Served) -> None:
     assert [node["name"] for node in pool["nodes"]] == ["local-0", "local-1", "local-2"]
 
 
+def test_a_time_limit_is_changed_where_the_job_runs(served: Served) -> None:
+    agent = FakeAgent(served)
+    [job] = served.submit({"time_limit_s": 60})
+    [grant] = agent.take()
+    agent.starts(grant)
+    assert agent.sync().limit == ()
+    served.json("POST", f"/v1/jobs/{job}/set", {"time_limit_s": 3})
+    [order] = wait_until(lambda: agent.sync(wait_s=0.5).limit)
+    assert (order.uid, order.attempt, order.time_limit_s) == (grant.uid, 1, 3.0)
+    assert agent.sync().limit == ()
+
+
 def test_an_agent_of_another_queue_is_refused_and_its_jobs_are_not_taken_for_ours(
     tmp_path: Path, served: Served
 ) -> None:
@@ -221,7 +260,7 @@ def test_an_agent_of_another_queue_is_refused_and_its_jobs_are_not_taken_for_our
         theirs = FakeAgent(other)
         other.submit({"name": "theirs"})
         same = theirs.take()[0]
-        assert (same.uid, same.attempt, same.fence) == (grant.uid, grant.attempt, grant.fence)
+        assert (same.uid, same.attempt) == (grant.uid, grant.attempt)
         queue = theirs.sync().queue
         theirs.ends(same)
         # The agent of the other queue comes to us, as when a database was replaced behind the same address.

@@ -1,8 +1,10 @@
 """What the end of an attempt means, by state, request and budget; and what is named like a credential."""
 
+from dataclasses import replace
+
 import pytest
 
-from batch.controller.outcomes import RETRIES, UNLIMITED, after_attempt, lost
+from batch.controller.outcomes import FREE_AFTER_S, RETRIES, UNLIMITED, after_attempt, lost
 from batch.credentials import is_credential, redacted, refuse_credentials
 from batch.errors import BadRequestError
 from batch.events import JobEnded, JobStopped
@@ -10,6 +12,7 @@ from batch.launcher import Ended
 from batch.model import Cause, JobSpec
 from batch.records import Job
 from batch.states import JobState
+from configs.redact import redacted_command
 
 
 def job(then: str = "", state: JobState = JobState.RUNNING, **spec: object) -> Job:
@@ -58,10 +61,27 @@ def test_each_cause_has_its_budget_and_its_wait(cause: Cause) -> None:
     assert isinstance(hasty, JobEnded)
 
 
-def test_an_interruption_that_nobody_asked_for_goes_on_later() -> None:
-    event = after_attempt(job(), Ended(state="interrupted", exit_code=75), {}, 5.0)
-    assert isinstance(event, JobStopped)
-    assert event.then == "queued"
+LEFT = Ended(state="interrupted", exit_code=75)
+
+
+@pytest.mark.parametrize("spent", [0, 10**6])
+def test_who_leaves_after_a_save_goes_on_later_as_often_as_it_wants(spent: int) -> None:
+    saved = after_attempt(job(), LEFT, {Cause.PREEMPTION: spent}, 5.0, has_saved=True)
+    worked = after_attempt(replace(job(), placed_s=0.0), LEFT, {Cause.PREEMPTION: spent}, FREE_AFTER_S)
+    for event, now_s in ((saved, 5.0), (worked, FREE_AFTER_S)):
+        assert isinstance(event, JobStopped)
+        assert (event.then, event.cause, event.eligible_s) == ("queued", Cause.PREEMPTION, now_s)
+
+
+def test_who_leaves_without_a_save_waits_longer_each_time_and_not_for_ever() -> None:
+    rule = RETRIES[Cause.NO_PROGRESS]
+    for spent in range(rule.budget):
+        event = after_attempt(replace(job(), placed_s=4.0), LEFT, {Cause.NO_PROGRESS: spent}, 5.0)
+        assert isinstance(event, JobStopped)
+        assert (event.cause, event.eligible_s) == (Cause.NO_PROGRESS, 5.0 + min(600.0, 5.0 * 2**spent))
+    event = after_attempt(replace(job(), placed_s=4.0), LEFT, {Cause.NO_PROGRESS: rule.budget}, 5.0)
+    assert isinstance(event, JobEnded)
+    assert (event.state, event.cause) == ("failed", Cause.NO_PROGRESS)
 
 
 def test_a_lost_attempt_is_the_infrastructure_s_unless_it_was_to_end_anyway() -> None:
@@ -86,11 +106,46 @@ def test_names_of_credentials(name: str) -> None:
     refuse_credentials({name: "env:X", "other": {name: "file:/x"}, "none": {name: None}, "empty": {name: ""}})
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "max_tokens", "key", "keyboard", "secretary", "monkey", "path"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokenizer", "max_tokens", "key", "keyboard", "secretary", "monkey", "path", "pad-token", "eos_token",
+        "token-file", "GOOGLE_CREDENTIALS_FILE", "sort_key", "SORT_KEY", "PWD", "COMPASS", "first_pass",
+    ],
+)  # fmt: skip
 def test_names_that_only_look_alike(name: str) -> None:
     refuse_credentials({name: "gpt2"})
-    refuse_credentials([f"--{name}=gpt2"])
+    refuse_credentials([f"--{name}=gpt2", f"--{name}", "gpt2", f"x --{name} gpt2; {name}=gpt2"])
 
 
 def test_numbers_are_no_credentials() -> None:
     refuse_credentials({"token": 3, "api_key": True})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host:8080/a@b", "s3://bucket/sk-learn-model", "hf_datasets_cache", "x --token $TOKEN",
+        'x --password="$PASSWORD"', "postgres://me:$PGPASS@db/x", "--token env:TOKEN", "git@github.com:a/b",
+        "run for 12:30", "--use-auth-token true",
+    ],
+)  # fmt: skip
+def test_texts_that_only_look_alike(text: str) -> None:
+    refuse_credentials({"text": text, "words": text.split()})
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgres://me:s3cr3t@db/x", "postgres://me:********@db/x"),
+        ("x --api-key s3cr3t --lr 1", "x --api-key ******** --lr 1"),
+        ("WANDB_KEY=s3cr3t python x.py", "WANDB_KEY=******** python x.py"),
+        ("Authorization: Bearer s3cr3t-s3cr3t", "Authorization: Bearer ********"),
+    ],
+)
+def test_what_was_kept_is_masked(text: str, shown: str) -> None:
+    assert (redacted(text), redacted(shown)) == (shown, shown)
+    assert "s3cr3t" not in " ".join([*redacted([text]), *redacted_command([text])])
+    words = ["x", "--api-key", "s3cr3t", text]
+    assert "s3cr3t" not in " ".join([*redacted(words), *redacted_command(words)])

@@ -9,9 +9,10 @@ import pytest
 from fixtures_queue import command
 
 from batch.errors import StoreError
-from batch.events import Event
+from batch.events import Event, TeamSet
 from batch.job_queue import Queue
 from batch.model import Team
+from batch.recording import record
 from batch.writer import Request, Writer
 
 Group = list[Request[None]]
@@ -140,3 +141,24 @@ def test_what_cannot_be_written_at_all_stops_nobody_else(tmp_path: Path) -> None
             queue.set_team(Team(name="half a pair: \ud800"))
         assert queue.submit([command("after it")]) == [1]
         assert sorted(queue.teams()) == ["default"]
+
+
+def test_what_cannot_be_written_is_refused_alone(queue: Queue) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def waits(_: object) -> None:
+        begun.set()
+        go.wait(10.0)
+
+    first = queue._writer.ask(waits)
+    begun.wait(10.0)  # from here on all go into one group
+    before = queue.submit_soon([command("before")])
+    bad = queue._writer.ask(lambda ledger: record(ledger, [TeamSet(time_s=0.0, team=Team(name="\ud800"))]))
+    after = queue.submit_soon([command("after")])
+    go.set()
+    first.result(10.0)
+    assert (before.result(10.0), after.result(10.0)) == ([1], [2])
+    with pytest.raises(StoreError, match="nothing of this commit was written"):
+        bad.result(10.0)
+    assert [job.spec.name for job in queue.jobs()] == ["after", "before"]
+    assert queue.failure is None

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from batch import events as ev
 from batch.errors import BadRequestError, StoreError
 from batch.journal import KINDS, JournalRow, from_row, to_row
-from batch.json_values import from_json, to_json
+from batch.json_values import MAX_INTEGER, from_json, to_json
 from batch.model import Cause, Dependency, JobSpec, Node, Pool, Shape, SweepSpec, Team, Tier
 
 NAMES = st.text(max_size=8)
@@ -36,6 +36,7 @@ VALUES: dict[type[Any], st.SearchStrategy[Any]] = {
     Team: st.builds(Team, name=NAMES, weight=NUMBERS, quota=st.none() | st.integers(0, 9)),
     Pool: st.builds(Pool, name=NAMES, nodes=st.just((Node("n", 8, 64, None, (("zone", "a"),)),))),
     float: NUMBERS,
+    int: st.integers(-MAX_INTEGER, MAX_INTEGER),
 }
 for declared, strategy in VALUES.items():
     st.register_type_strategy(declared, strategy)

@@ -1,0 +1,94 @@
+"""What a ranking keeps of the one before it changes nothing: after any legal events it is as if worked out anew."""
+
+from dataclasses import fields
+from unittest import mock
+
+import numpy as np
+import test_scheduler_machine as machine
+from fixtures_scheduler import Fleet, Tier
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import invariant, rule
+
+from batch import events
+from batch.scheduler import ranking
+from batch.scheduler.state import SchedulerState
+
+TEAMS = "abcdefgh"
+
+
+def assert_as_anew(state: SchedulerState) -> None:
+    """Rank twice, with and without what is kept, and compare to the last bit."""
+    tables, kept = (state.running.table, state.roster.waiting.table), state.pieces
+    touched = [set(table.touched) for table in tables]
+    state.pieces = None
+    anew = ranking.rank(state, state.clock_s)
+    state.pieces = kept
+    for table, shares in zip(tables, touched, strict=True):
+        table.touched.update(shares)
+    got = ranking.rank(state, state.clock_s)
+    for column in fields(anew):
+        np.testing.assert_array_equal(getattr(got, column.name), getattr(anew, column.name), err_msg=column.name)
+
+
+class KeptRanking(machine.SchedulerMachine):
+    """The same users, more teams and deadlines, and a ranking that is kept however little there is."""
+
+    def __init__(self) -> None:
+        self.patch = mock.patch.object(ranking, "_FEW", 0)
+        self.patch.start()
+        super().__init__()
+        for team in TEAMS:
+            self.queue.submit(team=team)
+
+    def teardown(self) -> None:
+        self.patch.stop()
+
+    @rule(team=st.sampled_from(TEAMS), gpus=st.integers(0, 8), left_s=st.sampled_from([60.0, 900.0, 90000.0]))
+    def submit_with_a_deadline(self, team: str, gpus: int, left_s: float) -> None:
+        self.queue.submit(team=team, gpus=gpus, deadline_s=self.queue.now_s + left_s)
+
+    @rule(number=machine.ANY, tier=st.sampled_from(list(Tier)), left_s=st.sampled_from([None, 900.0, 90000.0]))
+    def change(self, number: int, tier: Tier, left_s: float | None) -> None:
+        uids = sorted(uid for uid in self.queue.specs if self.queue.state.roster.knows(uid))
+        if uids:
+            deadline_s = None if left_s is None else self.queue.now_s + left_s
+            uid, now_s = uids[number % len(uids)], self.queue.now_s
+            self.queue.apply(events.JobChanged(time_s=now_s, uid=uid, tier=tier, deadline_s=deadline_s))
+
+    @rule(team=st.sampled_from(TEAMS), weight=st.sampled_from([0.5, 3.0]), quota=st.sampled_from([None, 4, 30]))
+    def weigh(self, team: str, weight: float, quota: int | None) -> None:
+        if team != "b":  # of whom the machine knows the quota
+            self.queue.team(team, weight, quota)
+
+    @rule(seconds=st.sampled_from([5.0, 20.0, 299.0]))
+    def wait_a_little(self, seconds: float) -> None:
+        self.queue.now_s += seconds
+
+    @invariant()
+    def ranks_as_anew(self) -> None:
+        self.queue.state.advance(self.queue.now_s)
+        assert_as_anew(self.queue.state)
+
+
+TestKeptRanking = KeptRanking.TestCase
+TestKeptRanking.settings = settings(
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def test_a_single_end_leaves_the_other_shares_as_they_are() -> None:
+    queue = Fleet()
+    queue.pool(nodes=40)
+    for number in range(800):
+        queue.submit(team=f"t{number % 20}", gpus=1 + number % 8, deadline_s=queue.now_s + 10**6 + 1000 * number)
+    queue.act()
+    queue.decide()
+    kept = queue.state.pieces
+    assert kept is not None
+    queue.end(min(queue.places))
+    with mock.patch.object(ranking, "_cut", wraps=ranking._cut) as cut:
+        queue.decide()
+    changed = cut.call_args_list[0].args[4]
+    assert changed is not None
+    assert 1 <= np.count_nonzero(changed) <= 2  # the job's share, and that of the row that moved into its place
+    assert_as_anew(queue.state)

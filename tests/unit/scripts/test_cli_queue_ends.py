@@ -1,0 +1,58 @@
+"""Commands of the queue at their ends: a pipe that is closed, a pool that is not there, a table that counts once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixtures_cli import Ostinato
+from fixtures_controller import OPERATOR, FakeAgent, Served, serving
+from fixtures_sources import REPOSITORY
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    with serving(tmp_path / "queue") as found:
+        monkeypatch.setenv("OSTINATO_CONTROLLER", found.url)
+        monkeypatch.setenv("OSTINATO_TOKEN", OPERATOR)
+        yield found
+
+
+def test_output_that_nobody_reads_ends_quietly(served: Served) -> None:
+    [job] = served.submit()
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "scripts.cli", "show", job],
+            cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_dry_import_knows_the_pools(
+    served: Served, ostinato: Ostinato, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeAgent(served).sync()
+    monkeypatch.chdir(tmp_path)
+    for pool, code in (("moon", 3), ("local", 0)):
+        Path("job.sh").write_text(f"#!/bin/sh\n#SBATCH --partition={pool}\ntrue\n")
+        said = ostinato("import", "job.sh", "--dry-run")
+        assert (said.code, "there are: local" in said.err) == (code, code == 3), said.err
+    monkeypatch.setenv("OSTINATO_CONTROLLER", "http://127.0.0.1:9")
+    said = ostinato("import", "job.sh", "--dry-run")
+    assert (said.code, "it is not known whether there is a pool local" in said.err) == (0, True)
+
+
+def test_sizes_count_each_job_once(ostinato: Ostinato, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    rows = [f"{number},{number * 60},3600,{gpus},a" for number, gpus in enumerate((1, 2, 8, 16))]
+    trace.write_text("\n".join(["uid,submit_s,duration_s,chips,team", *rows]) + "\n")
+    said = ostinato("simulate", str(trace), "--format", "ostinato", "--gpus", "16", "--policy", "fifo")
+    assert said.code == 0, said.err
+    sizes = said.out[said.out.index("accelerators   ") : said.out.index("of which")]
+    assert [words[0] for line in sizes.splitlines()[2:] if (words := line.split())] == ["1", "2-4", "5-8", "9-16"]
