@@ -54,7 +54,7 @@ def run_all(agent: FakeAgent, study: Study, count: int, *, diverged: str = "", f
         if run == diverged:
             agent.ends(grant, "failed", cause=Cause.USER_CODE, message="NonFiniteLossError: loss = nan", exit_code=1)
         elif run == failed:
-            agent.ends(grant, "failed", cause=Cause.LAUNCH, message="no such node", exit_code=4)
+            agent.ends(grant, "failed", cause=Cause.USER_CODE, message="KeyError: x", exit_code=1)
         else:
             loss = loss_of(facts[run]["params"], facts[run]["tokens"])
             metrics = {"heldout/nats_per_byte": loss, "run/peak_memory_bytes": 6e8}
