@@ -5,6 +5,7 @@ study and the queue of the folder, so a series that was interrupted goes on wher
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -119,7 +120,7 @@ class Series:
     def running(self) -> Iterator[Client]:
         """Start controller and agent, or find them; end them afterwards. Runs that go on are adopted the next time."""
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        start_controller(self._state)
+        start_controller(self._state, port=_free_port())
         try:
             with Client(find_controller({"OSTINATO_HOME": str(self._state.path)})) as client:
                 yield client
@@ -176,6 +177,13 @@ class Series:
                 print(line, file=sys.stderr, flush=True)
                 told = line
             time.sleep(_POLL_S)
+
+
+def _free_port() -> int:
+    # Not the default one: another controller of this machine may take that while this one is down.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _job(rung: Rung, head: Head) -> dict[str, Any]:

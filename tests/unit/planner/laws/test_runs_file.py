@@ -73,7 +73,7 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no column params"),
+        ("", "is empty: the first line must name the columns"),
         ("params,tokens,loss\n1e8,2e9,3.1\n2e8,4e9,2.9\n", "2 runs cannot be fitted"),
         ("params,tokens,loss\n1e8,4e9,3.1\n2e8,2e9,2.9\n4e8,1e9,2.7\n", r"all 3 runs have the same budget, 2.4e\+18"),
         (
