@@ -16,6 +16,8 @@ from batch.state_folder import ControllerRecord, StateFolder
 from scripts.origin import REPOSITORY
 
 LOCAL_POOL = "local"
+_CONTROLLER, _AGENT = "batch.controller", "scripts.cli"
+"""The modules, by which their processes are known."""
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
@@ -40,9 +42,9 @@ def start_controller(
     with _alone(folder.path / "start.lock"):
         record = folder.record()
         if record is None or not _answers(folder, record):
-            words = ["-m", "batch.controller", "--home", str(folder.path), "--host", host, "--port", str(port)]
+            words = ["--home", str(folder.path), "--host", host, "--port", str(port)]
             words += [] if database is None else ["--db", database]
-            record = _started(_spawn(words, folder.logs_path / "controller.log"), folder)
+            record = _started(_spawn(_CONTROLLER, words, folder.logs_path / "controller.log"), folder)
         if with_agent:
             _start_agent(folder)
         elif agent_pid(folder) is None:
@@ -66,8 +68,8 @@ def _start_agent(folder: StateFolder) -> bool:
     if agent_pid(folder) is not None:
         return False
     # It finds the controller through the folder, at whatever port that serves now or later.
-    words = ["-m", "scripts.cli", "agent", "--pool", LOCAL_POOL, "--folder", str(folder.path / "agent")]
-    agent = _spawn(words, folder.logs_path / "agent.log", OSTINATO_HOME=str(folder.path))
+    words = ["agent", "--pool", LOCAL_POOL, "--folder", str(folder.path / "agent")]
+    agent = _spawn(_AGENT, words, folder.logs_path / "agent.log", OSTINATO_HOME=str(folder.path))
     folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
     return True
 
@@ -81,7 +83,7 @@ def stop_controller(folder: StateFolder) -> list[str]:
         _end(agent, "the agent")
         stopped.append("the agent")
     record = folder.record()
-    if record is not None and _runs(record.pid, "batch.controller"):
+    if record is not None and _runs(record.pid, _CONTROLLER):
         _end(record.pid, "the controller")
         stopped.append("the controller")
     return stopped
@@ -90,7 +92,7 @@ def stop_controller(folder: StateFolder) -> list[str]:
 def follow(folder: StateFolder) -> None:
     """Return when the controller of `folder` has ended; until then, start its agent again should that die."""
     revived_s = -_REVIVE_EVERY_S
-    while (record := folder.record()) is not None and _runs(record.pid, "batch.controller"):
+    while (record := folder.record()) is not None and _runs(record.pid, _CONTROLLER):
         if time.monotonic() - revived_s > _REVIVE_EVERY_S and revive_agent(folder):
             sys.stderr.write(f"the agent had ended ({folder.logs_path / 'agent.log'} says why) and is started again\n")
             revived_s = time.monotonic()
@@ -99,30 +101,34 @@ def follow(folder: StateFolder) -> None:
 
 def agent_pid(folder: StateFolder) -> int | None:
     """Return the process of the agent of `folder`, None when it does not run."""
-    return _living(_agent_pid_path(folder), "scripts.cli")
+    return _living(_agent_pid_path(folder), _AGENT)
 
 
 def _agent_pid_path(folder: StateFolder) -> Path:
     return folder.path / "agent.pid"
 
 
-def _spawn(words: Sequence[str], log: Path, **variables: str) -> "subprocess.Popen[bytes]":
+def _spawn(module: str, words: Sequence[str], log: Path, **variables: str) -> "subprocess.Popen[bytes]":
     """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it.
 
-    -P: the user's folder may have packages of the same names.
+    It can be found by its words when this returns: the kernel lets us go on some moments before that, in which others
+    would take it for dead and start another. -P: the user's folder may have packages of the same names.
     """
     search = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, **variables, "PYTHONPATH": search}
     environment.pop("OSTINATO_TOKEN", None)
     with log.open("ab") as file:
-        return subprocess.Popen(
-            [sys.executable, "-P", *words],
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
             env=environment,
         )
+    while not _runs(process.pid, module) and process.poll() is None:
+        time.sleep(_POLL_S / 10)
+    return process
 
 
 def _started(process: "subprocess.Popen[bytes]", folder: StateFolder) -> ControllerRecord:
