@@ -55,8 +55,9 @@ class Board:
             return {uid: self._pools[self._pool_of[uid]][uid] for uid in uids if uid in self._pool_of}
 
     def has(self, uid: int) -> bool:
-        """Return whether the job has a place."""
-        return uid in self._pool_of
+        """Return whether the job has a place, as of what is being read just now."""
+        with self._lock:
+            return uid in self._pool_of
 
     def pools(self) -> list[str]:
         """Return the pools in which something is placed."""
