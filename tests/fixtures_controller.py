@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import uvicorn
 
+import batch.controller.service
 from batch.agent.messages import AttemptStatus, Grant, LogChunk, SyncAnswer, SyncRequest
 from batch.controller.app import create_app
 from batch.controller.rate_limits import RateLimits
@@ -22,6 +24,8 @@ from batch.model import Node
 
 OPERATOR = "ost_operator"
 AGENT = "ost_agent"
+DEADLINE_S = 60.0
+"""For whatever is waited for: how long it takes on a busy machine is no test's subject."""
 
 
 class Reply:
@@ -51,7 +55,7 @@ class Served:
             sent["Authorization"] = f"Bearer {token}"
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         port = int(self.url.rpartition(":")[2])
-        connection = HttpConnection("127.0.0.1", port, tls=False, timeout_s=30.0)
+        connection = HttpConnection("127.0.0.1", port, tls=False, timeout_s=DEADLINE_S)
         try:
             return Reply(connection.request(method, path, data, {"Content-Type": "application/json", **sent}))
         finally:
@@ -72,6 +76,13 @@ class Served:
         """Return the state of a job."""
         return str(self.json("GET", f"/v1/jobs/{job}")["state"])
 
+    def outcomes(self, job: str) -> list[str]:
+        """Return where the job went after each of its attempts, "" for one that is not over.
+
+        Unlike its state, which is another as soon as the scheduler has found a place for what was queued again.
+        """
+        return [attempt["outcome"] for attempt in self.json("GET", f"/v1/jobs/{job}/attempts")["attempts"]]
+
 
 class FakeAgent:
     """Keeps what it is told to start, and reports it as the test sets it."""
@@ -85,6 +96,7 @@ class FakeAgent:
         self.sequence = 0
         self.attempts: dict[tuple[int, int], AttemptStatus] = {}
         self.grants: dict[tuple[int, int], Grant] = {}
+        self.untaken: list[Grant] = []
         self.stops: dict[tuple[int, int], bool] = {}
         self.chunks: list[LogChunk] = []
 
@@ -106,6 +118,7 @@ class FakeAgent:
         answer = SyncAnswer.from_json(raw)
         for grant in answer.start:
             self.grants[grant.uid, grant.attempt] = grant
+            self.untaken.append(grant)
             self.attempts[grant.uid, grant.attempt] = AttemptStatus(
                 uid=grant.uid, attempt=grant.attempt, fence=grant.fence, time_limit_s=grant.time_limit_s
             )
@@ -117,13 +130,16 @@ class FakeAgent:
             self.attempts.pop((gone.uid, gone.attempt), None)
         return answer
 
-    def take(self, count: int = 1, deadline_s: float = 10.0) -> list[Grant]:
-        """Sync until `count` more leases have come."""
-        limit_s = time.monotonic() + deadline_s
-        taken: list[Grant] = []
-        while len(taken) < count:
-            assert time.monotonic() < limit_s, f"{len(taken)} of {count} leases"
-            taken.extend(self.sync(wait_s=1.0).start)
+    def take(self, count: int = 1) -> list[Grant]:
+        """Return the leases that nobody has taken yet, once there are `count`.
+
+        One may have come with the answer to any report: what an attempt leaves free is given away at once.
+        """
+        limit_s = time.monotonic() + DEADLINE_S
+        while len(self.untaken) < count:
+            assert time.monotonic() < limit_s, f"{len(self.untaken)} of {count} leases"
+            self.sync(wait_s=1.0)
+        taken, self.untaken = self.untaken, []
         return taken
 
     def starts(self, grant: Grant) -> None:
@@ -155,15 +171,20 @@ def open_service(folder: Path, **settings: Any) -> tuple[Queue, Service]:
 
 
 @contextmanager
-def serving(folder: Path, rate_limits: RateLimits | None = None) -> Iterator[Served]:
-    """Serve a queue in `folder` on a port of its own; may be entered again, as a controller that is started again."""
+def serving(
+    folder: Path, rate_limits: RateLimits | None = None, silence_check_s: float = 3600.0
+) -> Iterator[Served]:
+    """Serve a queue in `folder` on a port of its own; may be entered again, as a controller that is started again.
+
+    It does not look for silent agents by itself, unless it is told how often: a test may take any time.
+    """
     queue, service = open_service(folder, rate_limits=rate_limits)
     config = uvicorn.Config(
         create_app(service), port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
-    with queue:
+    with queue, patch.object(batch.controller.service, "_SILENCE_CHECK_S", silence_check_s):
         thread.start()
         try:
             wait_until(lambda: server.started or not thread.is_alive())
@@ -171,10 +192,10 @@ def serving(folder: Path, rate_limits: RateLimits | None = None) -> Iterator[Ser
             yield Served(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", service)
         finally:
             server.should_exit = True
-            thread.join(20.0)
+            thread.join(DEADLINE_S)
 
 
-def wait_until(question: Any, deadline_s: float = 10.0) -> Any:
+def wait_until(question: Any, deadline_s: float = DEADLINE_S) -> Any:
     """Return the first true answer to `question`."""
     limit_s = time.monotonic() + deadline_s
     while not (answer := question()):

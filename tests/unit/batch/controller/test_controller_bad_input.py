@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures_controller import FakeAgent, Served, serving, wait_until
+from fixtures_controller import DEADLINE_S, FakeAgent, Served, serving, wait_until
 
 from batch import errors
 from batch.client import Client
@@ -259,10 +259,10 @@ def test_a_controller_that_cannot_write_ends_with_the_reason(tmp_path: Path, mon
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    wait_until(lambda: (tmp_path / "controller.json").exists(), 30.0)
+    wait_until(lambda: (tmp_path / "controller.json").exists())
     assert thread.is_alive()
     why.append("the writer has stopped")
-    thread.join(20.0)
+    thread.join(DEADLINE_S)
     assert "the writer has stopped: the controller has ended" in str(ended[0])
 
 

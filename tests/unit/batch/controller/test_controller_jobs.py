@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fixtures_controller import OPERATOR, FakeAgent, Served, serving, wait_until
+from fixtures_controller import DEADLINE_S, OPERATOR, FakeAgent, Served, serving, wait_until
 
 from batch.client import Client
 from batch.state_folder import Address
@@ -116,7 +116,7 @@ def test_the_journal_can_be_followed_as_it_grows(served: Served) -> None:
     served.submit()
     wait_until(lambda: "JobSubmitted" in seen)
     served.submit()
-    thread.join(10.0)
+    thread.join(DEADLINE_S)
     assert seen == ["TeamSet", "JobSubmitted", "JobSubmitted"]
 
 

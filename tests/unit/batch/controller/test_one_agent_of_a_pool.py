@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fixtures_controller import AGENT, FakeAgent, Reply, Served, serving, wait_until
+from fixtures_controller import AGENT, DEADLINE_S, FakeAgent, Reply, Served, serving, wait_until
 
 from batch.agent.messages import Grant, SyncRequest
 from batch.controller import agent_desk
@@ -72,7 +72,7 @@ def test_an_agent_that_is_silent_loses_its_place(
 ) -> None:
     monkeypatch.setattr(agent_desk, "SILENT_AFTER_S", -1.0)
     second.sync()
-    assert served.state(running.id) == "queued"
+    assert served.outcomes(running.id)[0] == "queued"
 
 
 def test_who_has_lost_its_place_ends_what_it_runs_and_is_refused(
@@ -81,7 +81,7 @@ def test_who_has_lost_its_place_ends_what_it_runs_and_is_refused(
     second.takes_over = True
     second.sync()
     second.takes_over = False
-    assert served.state(running.id) == "queued"
+    assert served.outcomes(running.id)[0] == "queued"
     answer = first.sync()
     assert [(stop.uid, stop.now) for stop in answer.stop] == [(running.uid, True)]
     assert not answer.start
@@ -110,7 +110,7 @@ def test_a_request_that_waits_while_its_agent_loses_the_place_gets_no_work(
     second.sync()
     served.submit()
     [grant] = second.take()
-    thread.join(10.0)
+    thread.join(DEADLINE_S)
     assert "PoolTakenError" in str(refused[0])
     assert (first.grants, list(second.grants)) == ({}, [(grant.uid, 1)])
 
