@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +20,52 @@ from batch.writer import Request, Writer
 Group = list[Request[None]]
 
 
-class Commits:
-    """A commit that takes a while and remembers what it was given."""
+DEADLINE_S = 60.0
 
-    def __init__(self, duration_s: float = 0.0) -> None:
+
+class Commits:
+    """Commits that wait for `go`, and remember what they were given. `begun` is set when the first one is under way."""
+
+    def __init__(self) -> None:
         self.groups: list[int] = []
-        self._duration_s = duration_s
+        self.begun, self.go = threading.Event(), threading.Event()
 
     def __call__(self, group: Group) -> None:
-        time.sleep(self._duration_s)
+        self.begun.set()
+        self.go.wait(DEADLINE_S)
         self.groups.append(len(group))
         for request in group:
             request.future.set_result(request.plan(None))
 
 
 def test_requests_during_a_commit_share_the_next() -> None:
-    commits = Commits(0.05)
+    commits = Commits()
     writer: Writer[None] = Writer(commits)
     first = writer.ask(lambda _: "first")
-    time.sleep(0.02)
+    commits.begun.wait(DEADLINE_S)
     rest = [writer.ask(lambda _, number=number: number) for number in range(50)]
-    assert (first.result(5), [future.result(5) for future in rest]) == ("first", list(range(50)))
+    commits.go.set()
+    assert (first.result(DEADLINE_S), [future.result(DEADLINE_S) for future in rest]) == ("first", list(range(50)))
     writer.close()
     assert commits.groups == [1, 50]
 
 
 def test_a_group_is_bounded() -> None:
-    commits = Commits(0.05)
+    commits = Commits()
     writer: Writer[None] = Writer(commits)
     futures = [writer.ask(lambda _: None, weight=1000) for _ in range(20)]
+    commits.go.set()
     for future in futures:
-        future.result(5)
+        future.result(DEADLINE_S)
     writer.close()
     assert max(commits.groups) <= 5
 
 
 def test_closing_commits_what_was_asked_for() -> None:
-    commits = Commits(0.02)
+    commits = Commits()
     writer: Writer[None] = Writer(commits)
     futures = [writer.ask(lambda _: None) for _ in range(10)]
+    commits.go.set()
     writer.close()
     assert all(future.done() for future in futures)
     with pytest.raises(StoreError, match="the queue is closed"):
@@ -64,27 +73,46 @@ def test_closing_commits_what_was_asked_for() -> None:
 
 
 def test_a_commit_that_raises_stops_the_writer_and_says_so_to_everybody() -> None:
+    all_asked = threading.Event()
+
     def commit(group: Group) -> None:
-        time.sleep(0.02)
+        all_asked.wait(DEADLINE_S)
         raise RuntimeError("out of luck")
 
     writer: Writer[None] = Writer(commit)
     futures = [writer.ask(lambda _: None) for _ in range(5)]
+    all_asked.set()
     for future in futures:
         with pytest.raises(StoreError, match="out of luck"):
-            future.result(5)
+            future.result(DEADLINE_S)
     with pytest.raises(StoreError, match="the queue is closed"):
         writer.ask(lambda _: None)
     writer.close()
 
 
+@contextmanager
+def busy(queue: Queue) -> Iterator[None]:
+    """Keep the writer at a commit, so that what is asked for meanwhile goes into one group, the next."""
+    begun, go = threading.Event(), threading.Event()
+
+    def waits(_: object) -> None:
+        begun.set()
+        go.wait(DEADLINE_S)
+
+    written = queue._writer.ask(waits)
+    assert begun.wait(DEADLINE_S)
+    try:
+        yield
+    finally:
+        go.set()
+        written.result(DEADLINE_S)
+
+
 def test_a_request_that_was_cancelled_in_time_is_not_written(queue: Queue) -> None:
-    gate = threading.Event()
-    queue._writer.ask(lambda _: gate.wait(10))
-    kept, dropped = queue.submit_soon([command("kept")]), queue.submit_soon([command("dropped")])
-    assert dropped.cancel()
-    gate.set()
-    kept.result(10)
+    with busy(queue):
+        kept, dropped = queue.submit_soon([command("kept")]), queue.submit_soon([command("dropped")])
+        assert dropped.cancel()
+    kept.result(DEADLINE_S)
     assert [job.spec.name for job in queue.jobs()] == ["kept"]
 
 
@@ -100,7 +128,7 @@ def test_a_listener_that_raises_stops_the_queue_after_the_acknowledgement(queue:
 
 
 def wait_until_refused(queue: Queue) -> None:
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline_s:
         queue.submit([command()])
 
@@ -109,13 +137,11 @@ def test_a_defect_in_one_request_is_its_own(queue: Queue, caplog: pytest.LogCapt
     def broken(_: Any) -> None:
         raise KeyError("a defect")
 
-    gate = threading.Event()
-    queue._writer.ask(lambda _: gate.wait(10))
-    before, bad, after = queue.submit_soon([command()]), queue._writer.ask(broken), queue.submit_soon([command()])
-    gate.set()
-    assert after.result(10)[0] == before.result(10)[0] + 1
+    with busy(queue):
+        before, bad, after = queue.submit_soon([command()]), queue._writer.ask(broken), queue.submit_soon([command()])
+    assert after.result(DEADLINE_S)[0] == before.result(DEADLINE_S)[0] + 1
     with pytest.raises(KeyError):
-        bad.result(10)
+        bad.result(DEADLINE_S)
     assert "nobody foresaw" in caplog.text
 
 
@@ -130,7 +156,7 @@ def test_many_threads_get_uids_of_their_own(queue: Queue) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE_S)
     assert len(found) == len(set(found)) == 640
     assert len(queue.jobs()) == 640
 
@@ -144,21 +170,12 @@ def test_what_cannot_be_written_at_all_stops_nobody_else(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_written_is_refused_alone(queue: Queue) -> None:
-    begun, go = threading.Event(), threading.Event()
-
-    def waits(_: object) -> None:
-        begun.set()
-        go.wait(10.0)
-
-    first = queue._writer.ask(waits)
-    begun.wait(10.0)  # from here on all go into one group
-    before = queue.submit_soon([command("before")])
-    bad = queue._writer.ask(lambda ledger: record(ledger, [TeamSet(time_s=0.0, team=Team(name="\ud800"))]))
-    after = queue.submit_soon([command("after")])
-    go.set()
-    first.result(10.0)
-    assert (before.result(10.0), after.result(10.0)) == ([1], [2])
+    with busy(queue):
+        before = queue.submit_soon([command("before")])
+        bad = queue._writer.ask(lambda ledger: record(ledger, [TeamSet(time_s=0.0, team=Team(name="\ud800"))]))
+        after = queue.submit_soon([command("after")])
+    assert (before.result(DEADLINE_S), after.result(DEADLINE_S)) == ([1], [2])
     with pytest.raises(StoreError, match="nothing of this commit was written"):
-        bad.result(10.0)
+        bad.result(DEADLINE_S)
     assert [job.spec.name for job in queue.jobs()] == ["after", "before"]
     assert queue.failure is None
