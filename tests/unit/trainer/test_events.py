@@ -21,7 +21,7 @@ def test_an_event_carries_its_run_rank_and_time(tmp_path: Path) -> None:
     assert isinstance(event["time_s"], float)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cut=st.integers(0, 200))
 def test_a_writer_killed_in_mid_line_costs_at_most_that_line(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "events.jsonl"
