@@ -1,6 +1,8 @@
 """Calls of the command line inside the test process, and run folders made by hand."""
 
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,13 @@ def ostinato_in(capsys: pytest.CaptureFixture[str]) -> Ostinato:
         return Said(code, captured.out, captured.err)
 
     return call
+
+
+def crash(pid: int | None) -> None:
+    """End a child of ours as a crash would: SIGKILL, and it is gone."""
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def make_run(

@@ -63,7 +63,6 @@ def test_there_is_a_deadline(calls: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("NPM_DOES", "hang")
     with pytest.raises(PackagesError, match="did not finish within 1 s"):
         install_packages(tmp_path / "p", PACKAGES, timeout_s=1.0)
-    assert calls.exists()
 
 
 def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fixtures_cli import Ostinato
-from fixtures_controller import OPERATOR, FakeAgent, Served, serving, wait_until
+from fixtures_controller import DEADLINE_S, OPERATOR, FakeAgent, Served, serving, wait_until
 
 from batch.agent.messages import LogChunk
 from batch.model import Cause
@@ -176,7 +176,7 @@ def test_a_job_is_followed_to_its_end(ostinato: Ostinato, controller: Served) ->
         assert ostinato("logs", "-f", job).out == "one\ntwo\nthree\n"
     finally:
         ends.set()
-        thread.join(10.0)
+        thread.join(DEADLINE_S)
     events = [line.split()[3] for line in ostinato("events", job).out.splitlines()]
     assert events == ["JobSubmitted", "JobPlaced", "JobStarted", "JobEnded"]
     assert "exit code" in ostinato("show", job).out

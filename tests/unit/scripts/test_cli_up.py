@@ -1,18 +1,16 @@
 """`up`, `submit` that starts a controller, `down`: real processes, on loopback, in a folder of their own."""
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fixtures_cli import Ostinato
-from fixtures_controller import wait_until
+from fixtures_cli import Ostinato, crash
+from fixtures_controller import DEADLINE_S, wait_until
 
 from batch.errors import ControllerError
 from batch.state_folder import StateFolder
-from scripts.embedded import start_controller, stop_controller
+from scripts.embedded import agent_pid, start_controller, stop_controller
 
 
 @pytest.fixture
@@ -45,12 +43,11 @@ def test_a_job_outlives_controller_and_agent(ostinato: Ostinato, home: StateFold
     flag = tmp_path / "go"
     waits = f"until [ -e {flag} ]; do sleep .05; done"
     job = ostinato("submit", "-o", "json", "--no-code", "--", "sh", "-c", waits).value["id"]
-    wait_until(lambda: ostinato("show", job, "-o", "json").value["state"] == "running", 30.0)
+    wait_until(lambda: ostinato("show", job, "-o", "json").value["state"] == "running")
     record = home.record()
     assert record is not None
-    os.kill(record.pid, signal.SIGKILL)
-    agent = int((home.path / "agent.pid").read_text())
-    os.kill(agent, signal.SIGKILL)
+    crash(record.pid)
+    crash(agent_pid(home))
     flag.touch()
     assert ostinato("up", "--detach", "-o", "json").value["pid"] != record.pid
     assert ostinato("wait", job, "--timeout", "60s").code == 0
@@ -65,8 +62,8 @@ def test_several_starts_at_once_are_one(home: StateFolder) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60.0)
-    assert len({record.pid for record in records}) == 1
+        thread.join(DEADLINE_S)
+    assert (len(records), len({record.pid for record in records})) == (3, 1)
 
 
 def test_a_controller_that_cannot_start_says_why(home: StateFolder) -> None:

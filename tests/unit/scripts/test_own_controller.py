@@ -1,15 +1,13 @@
 """A user's own controller and agent find one another again, and give their tokens to nobody else."""
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from fixtures_cli import Ostinato
+from fixtures_cli import Ostinato, crash
 from fixtures_controller import wait_until
 
 from batch import token_proof
@@ -53,7 +51,7 @@ def impostor(port: int) -> Iterator[list[str]]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)  # the agent asks it too, and may take its time
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -69,20 +67,13 @@ def run_a_job(ostinato: Ostinato) -> int:
     return ostinato("wait", said.value["id"], "--timeout", "60s").code
 
 
-def end(pid: int | None) -> None:
-    """As a crash would: SIGKILL, and the process is gone."""
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
 def test_an_agent_finds_its_controller_at_another_port_and_tells_nobody_else_its_token(
     ostinato: Ostinato, home: StateFolder
 ) -> None:
     assert ostinato("up", "--detach").code == 0
     record, agent = home.record(), agent_pid(home)
     assert record is not None
-    end(record.pid)
+    crash(record.pid)
     port = int(record.url.rpartition(":")[2])
     with impostor(port) as told:
         with pytest.raises(ControllerUnreachable, match="another program"), Client(find_controller()) as client:
@@ -96,9 +87,9 @@ def test_an_agent_finds_its_controller_at_another_port_and_tells_nobody_else_its
 
 def test_an_agent_that_has_died_is_started_again(ostinato: Ostinato, home: StateFolder) -> None:
     assert run_a_job(ostinato) == 0
-    end(agent_pid(home))
+    crash(agent_pid(home))
     assert run_a_job(ostinato) == 0
-    end(agent_pid(home))
+    crash(agent_pid(home))
     assert "started again" in ostinato("status").out
     assert "started again" not in ostinato("status").out
     wait_until(lambda: agent_pid(home))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fixtures_controller import OPERATOR, FakeAgent, Served, serving
+from fixtures_controller import DEADLINE_S, OPERATOR, FakeAgent, Served, serving
 
 from batch.agent.messages import Grant
 from batch.client import Client
@@ -65,7 +65,7 @@ def test_a_series_goes_on_where_it_was_interrupted(served: Served, tmp_path: Pat
         assert series.make(QUICK, client, timeout_s=90.0) == pairs
         assert len(client.find(limit=1000)["jobs"]) == jobs == 16
     agent.over.set()
-    agent.join(10.0)
+    agent.join(DEADLINE_S)
     assert [pair.model for pair in pairs] == ["lm_20k", "lm_30k"]
     assert all(pair.error < 0.1 and pair.low < pair.forecast < pair.high for pair in pairs)
 
