@@ -5,6 +5,7 @@ It enforces If-None-Match and checksums, which simpler fakes do not. Import `sea
 
 import contextlib
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ _ACCESS_KEY, _SECRET_KEY = "ostinato-test", "ostinato-test-secret"
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 _GRPC_OFFSET = 10_000
 """SeaweedFS listens for gRPC on each port plus this."""
+_CANDIDATES = range(20_000, 32_768 - _GRPC_OFFSET)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,11 @@ def running_seaweedfs(folder: Path, bucket: str = "checkpoints") -> Iterator[Sea
     """Run a server that keeps its files in `folder`, until the block ends; ready for the first PUT."""
     binary = weed_binary()
     assert binary is not None
-    ports = _free_ports()
+    with contextlib.ExitStack() as held:
+        yield from _run(binary, folder, bucket, _free_ports(held))
+
+
+def _run(binary: str, folder: Path, bucket: str, ports: dict[str, int]) -> Iterator[SeaweedServer]:
     config = folder / "s3.json"
     credentials = [{"accessKey": _ACCESS_KEY, "secretKey": _SECRET_KEY}]
     config.write_text(
@@ -122,17 +128,24 @@ def seaweedfs(
         yield server
 
 
-def _free_ports() -> dict[str, int]:
-    """Return one free port per service whose gRPC port is free as well."""
+def _free_ports(held: contextlib.ExitStack) -> dict[str, int]:
+    """Return one free port per service whose gRPC port is free as well, and stays so until the server listens.
+
+    They lie below those that the kernel gives to whoever asks for any (32768 on, unless somebody has changed that), and
+    no other server of the tests takes them as long as `held` is open: each is marked by a socket of that name.
+    """
     ports: dict[str, int] = {}
-    with contextlib.ExitStack() as held:
-        while len(ports) < len(_PORTS):
-            probe, grpc = (held.enter_context(socket.socket()) for _ in range(2))
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                grpc.bind(("127.0.0.1", port + _GRPC_OFFSET))
-                ports[_PORTS[len(ports)]] = port
+    for port in random.sample(_CANDIDATES, len(_CANDIDATES)):
+        if len(ports) == len(_PORTS):
+            break
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            mark = probes.enter_context(socket.socket(socket.AF_UNIX))
+            mark.bind(f"\0ostinato-tests-port-{port}")
+            for number in (port, port + _GRPC_OFFSET):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            held.enter_context(mark.dup())
+            ports[_PORTS[len(ports)]] = port
+    assert len(ports) == len(_PORTS), f"of the ports {_CANDIDATES} too few are free"
     return ports
 
 
