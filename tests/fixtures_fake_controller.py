@@ -22,6 +22,7 @@ from batch.agent.messages import (
 from batch.launcher import Ended
 
 NODE = "here"
+DEADLINE_S = 60.0
 
 
 def grant(uid: int, *command: str, attempt: int = 1, fence: int | None = None, **changes: Any) -> Grant:
@@ -91,13 +92,13 @@ class FakeController:
         wait_until(lambda: request.key in self.log_chunks, f"log {request}")
         return self.log_chunks.pop(request.key)
 
-    def wait_for_end(self, uid: int, attempt: int = 1, timeout_s: float = 30.0) -> Ended:
+    def wait_for_end(self, uid: int, attempt: int = 1, timeout_s: float = DEADLINE_S) -> Ended:
         """Return how an attempt ended."""
         wait_until(lambda: (uid, attempt) in self.ends, f"the end of {uid}/{attempt}", timeout_s)
         return self.ends[uid, attempt]
 
     def wait_until_started(self, *uids: int) -> None:
-        """Return when attempts of these jobs run."""
+        """Return when attempts of these jobs run, which must not end by themselves meanwhile."""
         for uid in uids:
             wait_until(lambda uid=uid: self._is_started(uid), f"the start of {uid}")
 
@@ -175,7 +176,7 @@ class _Change:
         self._condition.release()
 
 
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
     """Return once `holds()`, fail with `what` after `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s
     while not holds():
