@@ -27,6 +27,8 @@ from trainer.run_folder import RunFolder
 __all__ = ["make_tmpfs", "seaweedfs"]
 pytestmark = pytest.mark.cluster
 TRAIN = ("train", *SMALL, "run.name=mine", "optim.warmup_steps=2", "optim.decay_steps=1000")
+DEADLINE_S = 90.0
+"""For what takes seconds on idle cores, and minutes when it is tried again and again."""
 with_ray = pytest.mark.usefixtures("one_ray")
 
 
@@ -50,7 +52,7 @@ def test_a_ray_that_is_not_there(ostinato: Ostinato) -> None:
     began_s = time.monotonic()
     said = ostinato(*TRAIN, "cluster=ray", "cluster.address=127.0.0.1:1", "cluster.connect_timeout_s=5")
     assert "cluster.address = 127.0.0.1:1: no Ray can be reached there" in the_error(said, 4)
-    assert time.monotonic() - began_s < 15
+    assert time.monotonic() - began_s < DEADLINE_S
 
 
 def test_something_else_than_a_ray(ostinato: Ostinato) -> None:
@@ -67,7 +69,7 @@ def test_a_store_that_does_not_answer(ostinato: Ostinato, monkeypatch: pytest.Mo
     began_s = time.monotonic()
     said = ostinato(*TRAIN, "checkpoint.url=s3://bucket/runs")
     assert "s3://bucket/runs/mine: http://127.0.0.1:9 gives no answer" in the_error(said, 4)
-    assert time.monotonic() - began_s < 20
+    assert time.monotonic() - began_s < DEADLINE_S
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_a_bucket_that_is_not_there_or_not_ours(
         monkeypatch.setenv(name, value)
     began_s = time.monotonic()
     assert message in the_error(ostinato(*TRAIN, f"checkpoint.url=s3://{bucket}"), 4)
-    assert time.monotonic() - began_s < 20
+    assert time.monotonic() - began_s < DEADLINE_S
 
 
 @with_ray

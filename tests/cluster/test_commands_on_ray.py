@@ -2,9 +2,7 @@
 
 import os
 import signal
-import statistics
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +53,7 @@ def folder(tmp_path: Path, controller: FakeController, processes: RayProcesses) 
     thread.start()
     yield home.path
     agent.stop()
-    thread.join(10.0)
+    thread.join(60.0)
     home.close()
     kill_jobs(home.path)
 
@@ -65,16 +63,15 @@ def node_of(controller: FakeController) -> str:
     return controller.requests[0].nodes[0].name
 
 
-def test_a_trivial_job_over_a_warm_actor(controller: FakeController, folder: Path) -> None:
+def test_trivial_jobs_over_one_warm_actor(controller: FakeController, folder: Path) -> None:
     node = node_of(controller)
-    seconds = []
+    used = []
     for uid in range(1, 22):
-        began_s = time.perf_counter()
         controller.place(grant(uid, "true", nodes=(node,)))
         assert controller.wait_for_end(uid).state == "succeeded"
-        seconds.append(time.perf_counter() - began_s)
-    # Far above what it takes on idle cores: only what a Ray job costs, 1.3 s, must not come back.
-    assert statistics.median(seconds[1:]) < 0.5, seconds
+        used.append(callers())
+    [warm] = used[0]
+    assert used == [{warm}] * 21, "the 1.3 s of a process of Ray's own for each job must not come back"
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
@@ -91,7 +88,7 @@ def test_a_job_knows_its_node_and_outlives_the_actor_that_started_it(controller:
     controller.place(grant(1, "sh", "-c", script, nodes=(node,)))
     log = folder / "jobs/1/attempts/1/rank-0.log"
     wait_until(lambda: lines(log) == [node], "the job to speak")
-    actors = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_caller(path)]
+    actors = callers()
     assert actors
     for pid in actors:
         os.kill(pid, signal.SIGKILL)
@@ -107,6 +104,11 @@ def test_a_node_that_is_not_there(controller: FakeController, folder: Path, proc
     controller.place(grant(1, "true", nodes=("gone",)))
     ended = controller.wait_for_end(1)
     assert (ended.state, ended.cause) == ("failed", Cause.LAUNCH)
+
+
+def callers() -> set[int]:
+    """Return the processes of the warm actors."""
+    return {int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_caller(path)}
 
 
 def _is_caller(path: Path) -> bool:

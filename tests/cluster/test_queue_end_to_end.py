@@ -15,8 +15,9 @@ from runs import SMALL
 from batch.client import Client
 from batch.state_folder import StateFolder, find_controller
 from scripts.cli.sweep_command import sweep_json
-from scripts.embedded import start_controller, stop_controller
+from scripts.embedded import agent_pid, start_controller, stop_controller
 from tests.fixtures_agent import kill_jobs
+from tests.fixtures_cli import crash
 from trainer.events import read_events
 from trainer.run_folder import list_runs
 
@@ -44,11 +45,11 @@ class Queue:
     def kill_controller(self) -> None:
         record = self.folder.record()
         assert record is not None
-        os.kill(record.pid, signal.SIGKILL)
+        crash(record.pid)
         self.up()
 
     def kill_agent(self) -> None:
-        os.kill(int((self.folder.path / "agent.pid").read_text()), signal.SIGKILL)
+        crash(agent_pid(self.folder))
         self.up()
 
     def runs(self) -> list[Any]:
@@ -56,7 +57,7 @@ class Queue:
 
     def kill_worker(self) -> None:
         """Kill the worker of some run that trains, in the middle of it."""
-        deadline_s = time.monotonic() + 60.0
+        deadline_s = time.monotonic() + 400.0
         while time.monotonic() < deadline_s:
             for run in self.runs():
                 record = run.record()
