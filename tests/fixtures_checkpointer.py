@@ -17,7 +17,7 @@ from checkpoint.config import CheckpointConfig
 from checkpoint.fence import claim_fence
 from checkpoint.stores import open_store
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 class TinyRun:

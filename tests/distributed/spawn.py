@@ -23,7 +23,7 @@ def run_ranks(
     function: Callable[..., Any],
     world_size: int,
     *,
-    timeout_s: float = 100.0,
+    timeout_s: float = 240.0,
     may_die: Collection[int] = (),
     **kwargs: Any,
 ) -> list[Any]:
