@@ -46,7 +46,9 @@ PATHS = ["a", "b", "ab", "ba", "aab"]
 
 
 @pytest.mark.skipif(GIT is None, reason="compares with git")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @example(rules=["?**/?"])
 @example(rules=["**b"])
 @given(rules=RULES)
