@@ -16,7 +16,7 @@ def python_files() -> list[Path]:
 
 def tracked_files() -> list[Path] | None:
     """Return the files that git tracks, relative to the repository; None outside a git checkout."""
-    answer = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, timeout=30)
+    answer = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
     if answer.returncode != 0:
         return None
     return [Path(name) for name in answer.stdout.split("\0") if name and (REPOSITORY / name).is_file()]

@@ -40,7 +40,7 @@ def test_random_kills(tmp_path: Path, controller: FakeController, kills: int, se
             agent.kill()
         agent.start()
         for uid in uids:
-            ended = controller.wait_for_end(uid, timeout_s=90.0)
+            ended = controller.wait_for_end(uid, timeout_s=240.0)
             assert ended.exit_code == uid % 5, ended
             assert len(lines(agent.folder / f"jobs/{uid}/run/began")) == 1
     finally:

@@ -153,7 +153,7 @@ def test_a_checkpoint_that_is_damaged(ostinato: Ostinato, tmp_path: Path) -> Non
 
 def _fill_after_commit(folder: RunFolder, path: Path) -> None:
     """Take all the space that is left once the first checkpoint is durable."""
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 240
     while time.monotonic() < deadline_s:
         if any(event["event"] == "checkpoint_committed" for event in folder.events()):
             break

@@ -18,7 +18,7 @@ from trainer.events import EventLog
 from trainer.plan import Assignment, RunPlan
 from trainer.run_folder import RunFolder
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 State = dict[tuple[str, str], bytes]
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.cluster.conftest import MakePlan
 from tests.cluster.runs import Ran, final_state, random_kills, train
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 STEPS = 60
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.cluster.conftest import MakePlan
 from tests.cluster.runs import final_state, random_kills, train
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 STEPS = 40
 LM = (
     "recipe=lm_ladder", "model=lm_10k", "data.locales=[en,ja]", "data.sequence_length=32", "run.global_batch=8",

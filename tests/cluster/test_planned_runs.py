@@ -12,7 +12,7 @@ from scripts.embedded import stop_controller
 from tests.fixtures_agent import kill_jobs
 from tests.fixtures_cli import Ostinato
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 SWEEP = (
     "plan", "sweep", "recipe=lm_ladder", "--study", "tiny", "--models", "lm_10k", "--budgets", "2e8",
     "data.locales=[en]", "data.sequence_length=32", "data.heldout_bytes=4000",

@@ -9,7 +9,7 @@ from tests.cluster.runs import kill_rank, train
 from tests.fixtures_seaweedfs import SeaweedServer, seaweedfs
 
 __all__ = ["seaweedfs"]
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def test_a_run_on_s3_loses_a_worker_and_ends_with_the_same_losses(

@@ -18,8 +18,8 @@ from tests.fixtures_sources import REPOSITORY
 from trainer.launcher import launch
 from trainer.run_folder import RunFolder
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-DEADLINE_S = 90.0
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+DEADLINE_S = 180.0
 
 
 @pytest.mark.usefixtures("one_ray")

@@ -21,7 +21,7 @@ from tests.fixtures_agent import kill_jobs
 from trainer.events import read_events
 from trainer.run_folder import RunFolder, list_runs
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 _STEPS = 400
 
 
@@ -51,7 +51,7 @@ def lease_of(tmp_path: Path, *overrides: str) -> Lease:
 
 
 def wait_for(holds: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + 100.0
+    deadline_s = time.monotonic() + 240.0
     while not holds():
         assert time.monotonic() < deadline_s, what
         time.sleep(0.05)

@@ -15,7 +15,7 @@ from recipes.config import CustomConfig, TargetConfig
 from recipes.custom import CustomRecipe
 
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-TIMEOUT_S = 90
+TIMEOUT_S = 140
 
 
 def example(document: str) -> str:

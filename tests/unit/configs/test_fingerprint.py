@@ -109,7 +109,7 @@ def test_fingerprint_does_not_depend_on_the_process_or_the_order_of_keys() -> No
         "from configs.compose import compose; from configs.fingerprint import fingerprint; "
         "print(fingerprint(compose([]).document))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
     backwards = dict(reversed(list(compose([]).document.items())))
     assert done.stdout.strip() == fingerprint(backwards)
 

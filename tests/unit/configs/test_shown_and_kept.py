@@ -65,7 +65,7 @@ def test_provenance_is_json_and_holds_no_credentials() -> None:
 
 def git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True, timeout=30)
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True, timeout=240)
 
 
 def test_git_state_tells_changes_apart(tmp_path: Path) -> None:

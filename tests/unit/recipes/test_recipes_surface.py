@@ -18,4 +18,4 @@ def test_surface() -> None:
 
 def test_importing_the_package_imports_no_torch() -> None:
     code = "import recipes, recipes.config, recipes.errors, sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=240).returncode == 0

@@ -339,7 +339,7 @@ RecordCache(pathlib.Path(sys.argv[1]), 1000).use("a", fill, lambda folder: None)
 
 
 def test_what_a_killed_process_left_is_cleared_and_its_lock_is_free(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_FILLING, str(tmp_path)], timeout=60, check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_FILLING, str(tmp_path)], timeout=240, check=False)
     assert killed.returncode == -9
     assert entries(tmp_path) == {"catalogue-a-v1.partial"}
     cache = RecordCache(tmp_path, 1000, lock_timeout_s=5.0)

@@ -43,7 +43,7 @@ def run_python(code: str, folder: Path, **environment: str) -> "subprocess.Compl
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
     )
@@ -102,7 +102,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
         [sys.executable, "-m", "scripts.cli", "show", "nothing"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=240,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )

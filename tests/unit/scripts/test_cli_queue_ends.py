@@ -27,7 +27,7 @@ def test_output_that_nobody_reads_ends_quietly(served: Served) -> None:
     try:
         ended = subprocess.run(
             [sys.executable, "-m", "scripts.cli", "show", job],
-            cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=240, check=False,
         )  # fmt: skip
     finally:
         os.close(writing)

@@ -27,7 +27,7 @@ def test_a_submission_starts_what_it_needs_and_the_job_runs(ostinato: Ostinato, 
     said = ostinato("submit", "-o", "json", "--no-code", "--", "sh", "-c", "echo $OSTINATO_JOB")
     assert (said.code, "started a controller of your own" in said.err) == (0, True), said.err
     job = said.value["id"]
-    assert ostinato("wait", job, "--timeout", "60s").code == 0
+    assert ostinato("wait", job, "--timeout", "240s").code == 0
     assert ostinato("logs", job).out == f"{job}\n"
     for private in (home.token_path, home.agent_token_path, home.record_path):
         assert private.stat().st_mode & 0o077 == 0
@@ -50,7 +50,7 @@ def test_a_job_outlives_controller_and_agent(ostinato: Ostinato, home: StateFold
     crash(agent_pid(home))
     flag.touch()
     assert ostinato("up", "--detach", "-o", "json").value["pid"] != record.pid
-    assert ostinato("wait", job, "--timeout", "60s").code == 0
+    assert ostinato("wait", job, "--timeout", "240s").code == 0
     assert len(ostinato("show", job, "-o", "json").value["attempts"]) == 1
 
 

@@ -64,7 +64,7 @@ def impostor(port: int) -> Iterator[list[str]]:
 def run_a_job(ostinato: Ostinato) -> int:
     said = ostinato("submit", "-o", "json", "--no-code", "--", "true")
     assert said.code == 0, said.err
-    return ostinato("wait", said.value["id"], "--timeout", "60s").code
+    return ostinato("wait", said.value["id"], "--timeout", "240s").code
 
 
 def test_an_agent_finds_its_controller_at_another_port_and_tells_nobody_else_its_token(

@@ -118,7 +118,7 @@ def test_ls_and_why_import_next_to_nothing(tmp_path: Path) -> None:
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=240,
             cwd=tmp_path,
             env={**os.environ, **environment, "PYTHONPATH": str(REPOSITORY)},
         )

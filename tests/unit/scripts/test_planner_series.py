@@ -60,9 +60,9 @@ def test_a_series_goes_on_where_it_was_interrupted(served: Served, tmp_path: Pat
         with pytest.raises(TimeoutError, match=r"runs are not over.*the next call goes on"):
             series.make(QUICK, client, timeout_s=0.0)
         agent.start()
-        pairs = series.make(QUICK, client, timeout_s=90.0)
+        pairs = series.make(QUICK, client, timeout_s=240.0)
         jobs = len(client.find(limit=1000)["jobs"])
-        assert series.make(QUICK, client, timeout_s=90.0) == pairs
+        assert series.make(QUICK, client, timeout_s=240.0) == pairs
         assert len(client.find(limit=1000)["jobs"]) == jobs == 16
     agent.over.set()
     agent.join(DEADLINE_S)

@@ -98,7 +98,7 @@ def test_failures_are_retried_within_the_budget_of_their_cause(
         fence = grant.fence
         agent.ends(grant, "failed", exit_code=137, cause=Cause.OUT_OF_MEMORY, message="killed")
         agent.sync()
-        assert served.outcomes(job)[-1] == state
+        assert served.outcomes(job)[attempt - 1] == state
     page = served.json("GET", f"/v1/jobs/{job}")
     assert (page["cause"], page["message"], len(page["attempts"])) == ("out_of_memory", "killed", 2)
 

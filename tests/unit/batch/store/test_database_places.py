@@ -48,7 +48,7 @@ def test_a_second_controller_is_told_who_has_the_queue(tmp_path: Path) -> None:
         with pytest.raises(StoreInUseError, match=r"in use by pid \d+ on .* since"):
             Queue.open(path)
         other = subprocess.run(
-            [sys.executable, "-c", program, path], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", program, path], cwd=REPOSITORY, capture_output=True, text=True, timeout=240
         )
         assert "StoreInUseError" in other.stderr
         assert queue.job(uids[0]).uid == uids[0]
