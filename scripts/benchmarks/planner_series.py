@@ -80,21 +80,25 @@ _LEAST_TOKENS = 4e5
 FULL = (
     Level(
         (
-            Line(3e10, ("lm_10k",), seeds=2),
-            Line(1e11, ("lm_10k", "lm_20k", "lm_30k"), seeds=2),
+            Line(1e11, ("lm_10k", "lm_20k", "lm_30k")),
             Line(3e11, ("lm_10k", "lm_20k", "lm_30k", "lm_50k", "lm_100k")),
+            Line(1e12, ("lm_30k", "lm_50k", "lm_100k", "lm_200k")),
         ),
-        Line(3e12, ("lm_50k", "lm_100k", "lm_200k", "lm_300k")),
-        _LEAST_TOKENS,
-    ),
-    Level(
-        (Line(1e12, ("lm_30k", "lm_50k", "lm_100k", "lm_200k")),),
         Line(1e13, ("lm_100k", "lm_200k", "lm_300k", "lm_500k")),
         _LEAST_TOKENS,
     ),
-    Level((), Line(3e13, ("lm_200k", "lm_300k", "lm_500k", "lm_1m")), _LEAST_TOKENS),
+    Level(
+        (Line(2e12, ("lm_50k", "lm_100k", "lm_200k", "lm_300k")),),
+        Line(2e13, ("lm_100k", "lm_200k", "lm_300k", "lm_500k")),
+        _LEAST_TOKENS,
+    ),
+    Level(
+        (Line(3e12, ("lm_50k", "lm_100k", "lm_200k", "lm_300k", "lm_500k")),),
+        Line(3e13, ("lm_200k", "lm_300k", "lm_500k", "lm_1m")),
+        _LEAST_TOKENS,
+    ),
 )
-"""12 forecasts, 1.8e14 FLOPs: an hour of two idle cores."""
+"""12 forecasts, 2.7e14 FLOPs: an hour and a half of two idle cores."""
 QUICK = (
     Level(
         (
