@@ -74,7 +74,7 @@ def _contours(axes: Any, shown: Fit, comparison: Comparison) -> None:
     grid = np.meshgrid(sizes, tokens)
     loss = shown.predict(_at(grid[0].ravel(), grid[1].ravel())).reshape(80, 80)
     levels = np.geomspace(loss.min() * 1.005, np.quantile(loss, 0.98), _LEVELS)
-    flops, best, _ = _frontier_of(shown, comparison)
+    flops, best = _frontier_of(shown, comparison)
     inside = (best > sizes[0]) & (best < sizes[-1])
     lines = axis.contour(*grid, loss, levels=levels, linewidths=0.9, colors=SERIES[0], alpha=0.7)
     points(axis, runs.params, runs.tokens, color=DIM, label="runs")
@@ -91,9 +91,11 @@ def _contours(axes: Any, shown: Fit, comparison: Comparison) -> None:
 
 def _frontier(axes: Any, shown: Fit, comparison: Comparison) -> None:
     axis = axes[0]
-    flops, best, band = _frontier_of(shown, comparison)
+    flops, best = _frontier_of(shown, comparison)
     axis.plot(flops, best, color=SERIES[0], label="approach 3")
-    if band is not None:
+    if len(shown.draws):
+        drawn = np.stack([optimum(shown.law, shown.draws, float(c)).params for c in flops], axis=1)
+        band = interval(drawn, comparison.level)
         label = f"its {100 * comparison.level:g} % of resamples"
         axis.fill_between(flops, *band, alpha=0.2, color=SERIES[0], linewidth=0, label=label)
     for each, colour in zip(comparison.frontiers, SERIES[1:], strict=False):
@@ -123,13 +125,9 @@ def _residuals(axes: Any, shown: Fit, comparison: Comparison) -> None:
     axes[0].set_ylabel("ln measured − ln predicted loss, %")
 
 
-def _frontier_of(shown: Fit, comparison: Comparison) -> tuple[Array, Array, tuple[Array, Array] | None]:
+def _frontier_of(shown: Fit, comparison: Comparison) -> tuple[Array, Array]:
     flops = np.geomspace(shown.runs.flops.min(), max(comparison.flops, shown.runs.flops.max()), _FRONTIER_POINTS)
-    best = np.array([float(optimum(shown.law, shown.theta[None, :], float(c)).params[0]) for c in flops])
-    if not len(shown.draws):
-        return flops, best, None
-    drawn = np.stack([optimum(shown.law, shown.draws, float(c)).params for c in flops], axis=1)
-    return flops, best, interval(drawn, comparison.level)
+    return flops, np.array([float(optimum(shown.law, shown.theta[None, :], float(c)).params[0]) for c in flops])
 
 
 def _at(params: Array, tokens: Array) -> dict[str, Array]:

@@ -11,6 +11,8 @@ from pathlib import Path
 _FIGURE = re.compile(r"[-+$]?\d[\d.,:e+%-]*( ?[kMGTBhds%]| GiB| MiB)?$")
 _SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 _WIDE = 2.0
+_NOTHING_OUTSIDE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The browser sees to it that the page runs nothing and asks for nothing."""
 _LONG, _WORDS = 24, ' class="words"'
 
 _STYLE = """
@@ -169,6 +171,7 @@ def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
     body = "\n".join(section.html() for section in sections)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_OUTSIDE}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
         f'<body><header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p><nav>{links}</nav></header>\n'
