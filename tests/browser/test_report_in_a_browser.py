@@ -52,7 +52,8 @@ def shown(chromium: str, content: str, folder: Path) -> tuple[list[dict[str, Any
     done = subprocess.run(
         [
             chromium, "--headless", *sandbox, "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage",
-            "--no-first-run", "--disable-background-networking", "--enable-logging=stderr", f"--user-data-dir={folder / 'profile'}",
+            "--no-first-run", "--disable-background-networking", "--enable-logging=stderr",
+            f"--user-data-dir={folder / 'profile'}",
             "--dump-dom", outside.as_uri(),
         ],
         capture_output=True, text=True, timeout=100, check=True,
