@@ -1,6 +1,6 @@
 """The ensemble of fits under priors, and the guard that replaces it where the evidence speaks against the priors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +63,9 @@ class Ensemble:
         return LogForecast(mean, wider * sigma)
 
 
-def fit_ensemble(runs: Runs, groups: Sequence[Sequence[Prior]] = MEMBERS) -> Ensemble:
+def fit_ensemble(
+    runs: Runs, groups: Sequence[Sequence[Prior]] = MEMBERS, *, tell: Callable[[int, int], None] | None = None
+) -> Ensemble:
     """Fit all members, in groups of one size, and the guard to `runs`: some 30 ms for a hundred runs.
 
     Where the frontier lies below all on which the priors were learned, they are loosened, and what the evidence then
@@ -71,7 +73,7 @@ def fit_ensemble(runs: Runs, groups: Sequence[Sequence[Prior]] = MEMBERS) -> Ens
     """
     frontier_flops = float(runs.flops.max())
     members = [prior for group in groups for prior in group]
-    fitted = fit(runs, [*loosened(members, frontier_flops), NO_FLOOR])
+    fitted = fit(runs, [*loosened(members, frontier_flops), NO_FLOOR], tell=tell)
     each = fitted.log_loss(runs.params, runs.tokens) - np.log(runs.loss)
     with_floor, without = each[:-1].mean(axis=0), each[-1]
     weights = weights_of(runs, NO_FLOOR)[None]

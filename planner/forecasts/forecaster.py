@@ -1,7 +1,7 @@
 """Forecasts of single runs: the ensemble with its intervals, other families beside it, and what to know of both."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +77,14 @@ class LossForecast:
 
 
 class Forecaster:
-    """The fits to one table of runs, made once. Raises BadRunsError for runs that cannot be fitted at all."""
+    """The fits to one table of runs, made once; `tell` hears how many are done, of how many.
 
-    def __init__(self, runs: Runs) -> None:
+    Raises BadRunsError for runs that cannot be fitted at all.
+    """
+
+    def __init__(self, runs: Runs, *, tell: Callable[[int, int], None] | None = None) -> None:
         self.runs = runs
-        self.ensemble: Ensemble = fit_ensemble(runs)
+        self.ensemble: Ensemble = fit_ensemble(runs, tell=tell)
         self.families: Mapping[str, Fit] = {name: fit(runs, law) for name, law in _FAMILIES.items()}
         self._hash = runs.data_hash()
 

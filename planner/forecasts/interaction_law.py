@@ -54,26 +54,42 @@ def log_loss(theta: Array, x: Array, y: Array) -> Array:
 
 
 def log_loss_and_gradient(theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """Return the same and its derivatives by the parameters, shape (m, n, 6)."""
-    value, terms = _parts(theta, x, y)
-    kappa, first, mixed, second = terms
-    floor_share = np.exp(theta[:, FLOOR, None] - value)
-    reducible = 1.0 - floor_share
-    params_share = np.exp(first - mixed)
-    tokens_share = 1.0 - params_share
-    gradient = np.empty((*value.shape, NUM_PARAMETERS))
-    gradient[..., FLOOR] = floor_share
-    gradient[..., PARAMS_TERM] = reducible * params_share
-    gradient[..., TOKENS_TERM] = reducible * tokens_share
-    gradient[..., PARAMS_EXPONENT] = -x * gradient[..., PARAMS_TERM]
-    gradient[..., TOKENS_EXPONENT] = -y * gradient[..., TOKENS_TERM]
-    gradient[..., LOG_KAPPA] = reducible * kappa * (mixed - params_share * first - tokens_share * second)
-    return value, gradient
+    """Return the same and its derivatives by the parameters, shape (m, n, 6); in memory the points lie together."""
+    value, floor_share, tokens_share, kappa_entropy = _parts(theta, x, y)
+    gradient = np.empty((len(theta), NUM_PARAMETERS, len(x)))
+    gradient[:, FLOOR] = floor_share
+    reducible = np.subtract(1.0, floor_share, out=floor_share)
+    tokens_term = np.multiply(reducible, tokens_share, out=gradient[:, TOKENS_TERM])
+    params_term = np.subtract(reducible, tokens_term, out=gradient[:, PARAMS_TERM])
+    np.multiply(-x, params_term, out=gradient[:, PARAMS_EXPONENT])
+    np.multiply(-y, tokens_term, out=gradient[:, TOKENS_EXPONENT])
+    np.multiply(reducible, kappa_entropy, out=gradient[:, LOG_KAPPA])
+    return value, gradient.transpose(0, 2, 1)
 
 
-def _parts(theta: Array, x: Array, y: Array) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+def _parts(theta: Array, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """Return ln L - l0, the floor's share of L, the second term's of the sum, and κ times the entropy of the shares."""
     floor, a, b, alpha, beta, log_kappa = (theta[:, at, None] for at in range(NUM_PARAMETERS))
     kappa = np.exp(log_kappa)
-    first, second = (a - alpha * x) / kappa, (b - beta * y) / kappa
-    mixed = np.logaddexp(first, second)
-    return np.logaddexp(floor, kappa * mixed), (kappa, first, mixed, second)
+    first, second = a - alpha * x, b - beta * y
+    apart = (second - first) / kappa
+    added, tokens_share = _softplus(apart)
+    added *= kappa
+    kappa_entropy = added - kappa * tokens_share * apart
+    reducible = np.add(first, added, out=added)
+    above, floor_share = _softplus(floor - reducible)
+    return np.add(reducible, above, out=above), floor_share, tokens_share, kappa_entropy
+
+
+def _softplus(x: Array) -> tuple[Array, Array]:
+    """Return ln(1 + e^x) and its derivative: what a second term adds to ln of a first, and its share of the sum.
+
+    numpy's logaddexp takes ten times as long.
+    """
+    ratio = np.exp(-np.abs(x))
+    positive = np.maximum(x, 0.0)
+    sign = x >= 0.0
+    total = np.log1p(ratio)
+    total += positive
+    share = 1.0 / (1.0 + ratio)
+    return total, np.where(sign, share, ratio * share)

@@ -13,67 +13,77 @@ from planner.forecasts.backtesting import Answer
 from planner.forecasts.forecaster import Forecaster
 from planner.forecasts.interaction_law import Array
 from planner.forecasts.intervals import multiplier
+from planner.pictures import DIM, INK, SERIES, drawing, logarithmic, points, show_flops
 
-_SIZE_INCHES = (5.0, 4.5)
 _LEVELS = (0.9, 0.5)
 _POINTS, _SIZES = 40, 81
 _SHAPES = (0.5, 2_000.0)
+_SHOWN = 0.95
+_ROOM = 1.04
 
 
-def draw_backtest(answers: Sequence[Answer], data_hash: str, folder: Path) -> list[Path]:
-    """Draw forecast over measured loss with 90 % intervals, one panel for each ratio, into `folder`.
+def draw_backtest(answers: Sequence[Answer], data_hash: str, folder: Path, kind: str = "png") -> list[Path]:
+    """Draw errors of forecasts over measured loss with 90 % intervals, one panel for each ratio, into `folder`.
 
-    Returns the files. Raises ImportError if matplotlib is missing, OSError if the folder cannot be written.
+    Returns the files, of kind png or svg. Raises ImportError if matplotlib is missing, OSError if the folder cannot
+    be written.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional dependency that only this function needs
-
     ratios = sorted({answer.split.ratio for answer in answers})
-    figure = Figure(figsize=(_SIZE_INCHES[0] * len(ratios), _SIZE_INCHES[1]), layout="constrained")
-    axes = figure.subplots(1, len(ratios), squeeze=False)[0]
-    for axis, ratio in zip(axes, ratios, strict=True):
-        of_ratio = [answer for answer in answers if answer.split.ratio == ratio]
-        for name in dict.fromkeys(answer.split.name for answer in of_ratio):
-            _errors(axis, name, [answer for answer in of_ratio if answer.split.name == name])
-        axis.axhline(0.0, color="black", linewidth=0.8)
-        axis.set_title(f"{ratio:g} times the compute of the evidence", loc="left", fontsize="small")
-        axis.set_xlabel("measured loss")
-        axis.legend(fontsize="x-small")
-    axes[0].set_ylabel("forecast / measured − 1, %")
-    figure.suptitle(f"backtest: bars are 90 % intervals, crosses approach 3; data {data_hash}", fontsize="small")
-    return [_saved(figure, folder, "backtest.png")]
+    names = list(dict.fromkeys(answer.split.name for answer in answers))
+    path = folder / f"backtest.{kind}"
+    title = "Backtest: what forecasts from the smaller runs said of the largest"
+    with drawing(path, title, f"data {data_hash}", panels=len(ratios), extra_inches=2.0) as axes:
+        for axis, ratio in zip(axes, ratios, strict=True):
+            of_ratio = [answer for answer in answers if answer.split.ratio == ratio]
+            for at, name in enumerate(names):
+                of_name = [answer for answer in of_ratio if answer.split.name == name]
+                if of_name:
+                    _errors(axis, of_name, SERIES[at % len(SERIES)], name if len(names) > 1 else "")
+            axis.axhline(0.0, color=INK, linewidth=0.8)
+            axis.set_title(f"{ratio:g} × the compute of the evidence")
+            axis.set_xlabel("measured loss")
+        axes[0].set_ylabel("forecast / measured − 1, %")
+        axes[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return [path]
 
 
-def draw_frontier(forecaster: Forecaster, flops: float, data_hash: str, folder: Path) -> list[Path]:
+def draw_frontier(
+    forecaster: Forecaster, flops: float, data_hash: str, folder: Path, kind: str = "png"
+) -> list[Path]:
     """Draw the least loss over compute up to `flops` with 50 and 90 % bands, and the runs. As `draw_backtest`."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional dependency that only this function needs
-
-    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
-    axis = figure.subplots()
     runs = forecaster.runs
-    budgets = np.geomspace(runs.flops.min(), max(flops, runs.flops.max()), _POINTS)
+    largest = float(runs.flops.max())
+    budgets = np.geomspace(runs.flops.min(), max(flops, largest), _POINTS)
     params, tokens = _best(forecaster, budgets)
-    axis.plot(runs.flops, runs.loss, ".", color="grey", markersize=3, label="runs")
-    for level in _LEVELS:
-        forecast, low, high = forecaster.band(params, tokens, budgets, level)
-        axis.fill_between(budgets, low, high, alpha=0.2, color="tab:blue", label=f"{100 * level:g} %")
-        if level == _LEVELS[0]:
-            axis.plot(budgets, forecast, color="tab:blue", label="forecast")
-    for name, fitted in forecaster.families.items():
-        loss = fitted.predict({"params": params, "tokens": tokens, "flops": budgets})
-        axis.plot(budgets, loss, "--", linewidth=0.8, label=name)
-    axis.axvline(runs.flops.max(), linestyle=":", color="grey")
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_formatter("{x:g}")
-    axis.set_xlabel("compute, FLOPs")
-    axis.set_ylabel("loss at the best size")
-    axis.legend(fontsize="small")
-    figure.suptitle(f"frontier: {len(runs)} runs, data {data_hash}", fontsize="small")
-    return [_saved(figure, folder, "frontier-forecast.png")]
+    path = folder / f"frontier-forecast.{kind}"
+    with drawing(path, "Least loss over compute", f"{len(runs)} runs, data {data_hash}") as (axis,):
+        bands = {level: forecaster.band(params, tokens, budgets, level) for level in _LEVELS}
+        top = _ROOM * max(float(bands[_LEVELS[0]][2].max()), float(np.quantile(runs.loss, _SHOWN)))
+        above = int((runs.loss > top).sum())
+        points(axis, runs.flops, runs.loss, color=DIM, alpha=0.7, label=f"runs ({above} above)" if above else "runs")
+        for level, (_, low, high) in bands.items():
+            shade = 0.18 if level == _LEVELS[0] else 0.35
+            axis.fill_between(
+                budgets, low, high, alpha=shade, color=SERIES[0], linewidth=0, label=f"{100 * level:g} % interval"
+            )
+        axis.plot(budgets, bands[_LEVELS[0]][0], color=SERIES[0], label="forecast")
+        for at, (name, fitted) in enumerate(forecaster.families.items(), 1):
+            loss = fitted.predict({"params": params, "tokens": tokens, "flops": budgets})
+            axis.plot(budgets, loss, linestyle=(0, (4, 2 * at)), linewidth=1.1, color=SERIES[at], label=name)
+        axis.axvline(largest, linestyle=":", color=DIM, linewidth=1.0)
+        axis.annotate(
+            "largest run", (largest, 0.02), xycoords=("data", "axes fraction"), xytext=(-3, 0), ha="right",
+            textcoords="offset points", fontsize=8, color=DIM, rotation=90, va="bottom",
+        )  # fmt: skip
+        axis.set_ylim(top=top)
+        logarithmic(axis, "x", show_flops)
+        logarithmic(axis, "y", lambda value: f"{value:.3g}")
+        axis.set(xlabel="compute, FLOPs", ylabel="loss at the best size")
+        axis.legend(loc="upper right")
+    return [path]
 
 
-def _errors(axis: Any, name: str, answers: Sequence[Answer]) -> None:
+def _errors(axis: Any, answers: Sequence[Answer], colour: str, name: str) -> None:
     measured = np.concatenate([answer.split.tests.loss for answer in answers])
     log_forecast = np.concatenate([answer.forecast.log_loss for answer in answers])
     half = multiplier(0.9) * np.concatenate([answer.forecast.scale for answer in answers])
@@ -81,9 +91,15 @@ def _errors(axis: Any, name: str, answers: Sequence[Answer]) -> None:
     below, above = forecast * (1.0 - np.exp(-half)), forecast * (np.exp(half) - 1.0)
     error = 100.0 * (forecast / measured - 1.0)
     bars = 100.0 * np.array([below, above]) / measured
-    drawn = axis.errorbar(measured, error, yerr=bars, fmt=".", markersize=4, linewidth=0.6, label=name)
+    axis.errorbar(
+        measured, error, yerr=bars, fmt=".", markersize=5, linewidth=0.7, color=colour,
+        label=name or "forecast, 90 % interval",
+    )  # fmt: skip
     approach3 = 100.0 * (np.concatenate([answer.approach3 for answer in answers]) / measured - 1.0)
-    axis.plot(measured, approach3, "x", markersize=3, color=drawn[0].get_color(), alpha=0.6)
+    axis.plot(
+        measured, approach3, "x", markersize=4, markeredgewidth=0.9, color=colour if name else SERIES[1],
+        label=f"{name}, approach 3" if name else "approach 3",
+    )  # fmt: skip
 
 
 def _best(forecaster: Forecaster, budgets: Array) -> tuple[Array, Array]:
@@ -97,10 +113,3 @@ def _best(forecaster: Forecaster, budgets: Array) -> tuple[Array, Array]:
     at = forecast.reshape(params.shape).argmin(axis=1)
     rows = np.arange(len(budgets))
     return params[rows, at], tokens[rows, at]
-
-
-def _saved(figure: Any, folder: Path, name: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    figure.savefig(path, dpi=120)
-    return path

@@ -10,14 +10,14 @@ from planner.report.page import Facts, Notes, Picture, Section, Table
 
 _SHOWN = 20
 _WORDS = {
-    "front": "Plans that none other beats; the numbers are those of accelerators",
-    "price_performance": "What the money buys on each kind of machines",
+    "front": "Plans that none other beats, with the 90 % interval of the loss",
+    "price_performance": "What is spent buys this much compute: a point for each plan, the best kind of machines first",
 }
 
 
 def advice_section(found: Recommendation, folder: Path) -> Section:
     """Return what is recommended, and the front. Pictures are drawn in `folder`; ImportError without matplotlib."""
-    pictures = [Picture.of(path, _WORDS[path.stem]) for path in draw_recommendation(found, folder)]
+    pictures = [Picture.of(path, _WORDS[path.stem]) for path in draw_recommendation(found, folder, "svg")]
     columns = ("model", "machines", "terms", "tokens", "loss", "from", "to", "$", "device-hours", "days", "MFU %")
     more = f"; {len(found.front) - _SHOWN} of more loss are left out" if len(found.front) > _SHOWN else ""
     table = Table(columns, tuple(map(_row, found.front[:_SHOWN])), f"plans that none other beats{more}")

@@ -24,11 +24,12 @@ from planner.report.page import Block, Facts, Notes, Picture, Section, Table
 _PICTURES = {
     "isoflop": "Runs of equal compute, with parabolas (dashed) and approach 3 (solid)",
     "contours": "Lines of equal loss by approach 3, the runs, and the best sizes",
-    "frontier": "The best size for each compute, by each approach",
+    "frontier": "The best size for each compute, by each approach; points are what its line goes through",
     "residuals": "What approach 3 leaves of the runs, over compute, size and tokens",
 }
 _FORECAST_RATIOS = (3.0, 10.0, 30.0, 100.0)
 _FARTHEST_SHOWN = 30.0
+_TESTED = "Each tested run: the error of its forecast, with the 90 % interval, and that of approach 3"
 
 
 def evidence_sections(
@@ -39,7 +40,7 @@ def evidence_sections(
     Raises BadRunsError for runs that cannot be fitted, ImportError if matplotlib is missing.
     """
     found = compare(runs, [HOFFMANN], outliers=outliers, bootstrap=bootstrap)
-    pictures = {path.stem: Picture.of(path, _PICTURES[path.stem]) for path in draw_fits(found, folder)}
+    pictures = {path.stem: Picture.of(path, _PICTURES[path.stem]) for path in draw_fits(found, folder, "svg")}
     return [
         Section(
             "Fits",
@@ -130,7 +131,7 @@ def _forecasts(runs: Runs, found: Comparison, folder: Path) -> Section:
     )  # fmt: skip
     blocks: list[Block] = [Table(columns, tuple(rows)), Notes(tuple(refused))]
     blocks += _pictures(
-        draw_frontier(forecaster, _FARTHEST_SHOWN * largest, runs.data_hash(), folder),
+        draw_frontier(forecaster, _FARTHEST_SHOWN * largest, runs.data_hash(), folder, "svg"),
         "The least loss over compute with 50 and 90 % bands, and other families beside it",
     )
     return Section(
@@ -169,7 +170,7 @@ def _backtest(runs: Runs, name: str, folder: Path) -> Section:
         "times the compute", "cases", "error %", "worst %", "approach 3, error %", f"inside {wide} %",
         f"half-width {wide}, %",
     )  # fmt: skip
-    pictures = _pictures(draw_backtest(answers, runs.data_hash(), folder), "Each tested run beside its forecast")
+    pictures = _pictures(draw_backtest(answers, runs.data_hash(), folder, "svg"), _TESTED)
     caption = "median over the runs of a case, mean over cases; all frontiers"
     return Section(title, lead, (Table(columns, rows, caption), *pictures))
 

@@ -20,6 +20,7 @@ from planner.time_calibration import Calibration, calibration_for
 
 _GIB = 1 << 30
 _BEST = 5
+_PRICES = "Dollars over time, each with the day of its price; a line joins those that none beats in both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +64,11 @@ def system_sections(planned: Planned, folder: Path) -> list[Section]:
         raise DoesNotFitError(f"{planned.name} on {planned.devices} x {planned.instance.name}: {found.binding}")
     best = found.best[0]
     title = f"{planned.name}: {best.verdict.layout.described()}"
-    memory = memory_waterfall(best.verdict, folder / "memory.png", title=title)
-    time = time_breakdown(best.step, folder / "time.png", title=title)
+    memory = memory_waterfall(best.verdict, folder / "memory.svg", title=title)
+    time = time_breakdown(best.step, folder / "time.svg", title=title)
     return [
         _layouts(planned, found),
-        _memory(best, Picture.of(memory, "The parts of the fullest rank's memory, beside what there is")),
+        _memory(best, Picture.of(memory, "The fullest rank's memory, part by part, beside what there is")),
         _time(planned, best, Picture.of(time, "Where a step's time goes")),
         _cost(planned, folder),
     ]
@@ -96,8 +97,8 @@ def _memory(best: Candidate, picture: Picture) -> Section:
     total, parts = estimate.total_bytes, [(name, size) for name, size in estimate.parts if size]
     rows = tuple((name, f"{size / _GIB:.2f}", f"{100 * size / total:.1f}") for name, size in parts)
     lead = (
-        f"The fullest rank, on pipeline stage {estimate.stage} at the {estimate.moment}, holds "
-        f"{estimate.total_bytes / _GIB:.1f} of {capacity / _GIB:.1f} GiB."
+        f"The fullest rank is on pipeline stage {estimate.stage}. At its highest moment, the {estimate.moment}, it "
+        f"holds {estimate.total_bytes / _GIB:.1f} of {capacity / _GIB:.1f} GiB."
     )
     return Section("Memory", lead, (picture, Table(("part", "GiB", "%"), rows)))
 
@@ -125,8 +126,8 @@ def _cost(planned: Planned, folder: Path) -> Section:
     blocks: list[Block] = [Table(columns, rows)]
     if made:
         title = f"{planned.name}, {show_count(planned.tokens)} tokens"
-        drawn = price_performance(made, folder / "price.png", title=title)
-        blocks.append(Picture.of(drawn, "Dollars against hours, each of its price's day"))
+        drawn = price_performance(made, folder / "price.svg", title=title)
+        blocks.append(Picture.of(drawn, _PRICES))
     missing = [f"{name}: no price is known ({why})" for name, why in planned.catalogue.why_no_price.items()]
     lead = (
         f"The same run on every kind of machines that has a price, on about {planned.devices} accelerators, each with "

@@ -1,6 +1,5 @@
 """`plan fit`: scaling laws fitted to a table of runs, and the best size for a budget by each."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import JsonOption, OutputFormat, OutputOption, plural, print_facts, print_json, print_table, say
 from scripts.cli.plan_columns import ColumnOption, columns_of
+from scripts.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from planner.laws import Comparison, Law
@@ -40,9 +40,8 @@ def fit(  # noqa: PLR0913 - the options of one command line
 
     read = read_runs(runs, columns_of(column))
     draws = default_bootstrap(len(read)) if bootstrap is None else bootstrap
-    if len(read) > _MANY:
-        sys.stderr.write(f"fitting {len(read):,} runs with {draws} resamples: this can take a minute\n")
-    found = compare(read, _laws(law), outliers=outliers, bootstrap=draws, flops=flops, level=level, seed=seed)
+    with waiting(f"fitting {len(read):,} runs with {draws} resamples", is_long=len(read) > _MANY):
+        found = compare(read, _laws(law), outliers=outliers, bootstrap=draws, flops=flops, level=level, seed=seed)
     is_json = as_json or output is OutputFormat.JSON
     files = _draw(found, plot) if plot is not None else []
     if is_json:

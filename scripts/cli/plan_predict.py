@@ -9,9 +9,12 @@ from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import JsonOption, OutputFormat, OutputOption, print_facts, print_json, print_table, say
 from scripts.cli.plan_columns import ColumnOption, columns_of
+from scripts.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from planner.forecasts import Forecaster, LossForecast
+
+_MANY = 5_000
 
 
 def predict(  # noqa: PLR0913 - the options of one command line
@@ -35,7 +38,9 @@ def predict(  # noqa: PLR0913 - the options of one command line
 
     size, seen = read_count(params, "--params"), read_count(tokens, "--tokens")
     compute = None if flops is None else float(read_count(flops, "--flops"))
-    forecaster = Forecaster(read_runs(runs, columns_of(column)))
+    read = read_runs(runs, columns_of(column))
+    with waiting(f"fitting {len(read):,} runs", is_long=len(read) > _MANY) as tell:
+        forecaster = Forecaster(read, tell=tell)
     found = forecaster.forecast(float(size), float(seen), flops=compute, levels=tuple(level or LEVELS), force=force)
     files = [] if plot is None else _draw(forecaster, found, plot)
     if as_json or output is OutputFormat.JSON:

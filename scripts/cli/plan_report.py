@@ -60,7 +60,7 @@ def report(  # noqa: PLR0913 - the options of one command line
             raise CommandError(f"the page needs matplotlib: pip install 'ostinato[plot]' ({error})") from error
     if not sections:
         raise CommandError("nothing to report on: give RUNS, --arch, --ledger, or a budget (--usd, --deadline)")
-    size = _write(out, " and ".join([*([] if runs is None else [runs.stem]), *(arch or [])]), sections)
+    size = _write(out, " and ".join([*([] if runs is None else [_study(runs)]), *(arch or [])]), sections)
     titles = [section.title for section in sections]
     if as_json or output is OutputFormat.JSON:
         print_json({"page": str(out), "bytes": size, "sections": titles})
@@ -73,7 +73,12 @@ def _of_runs(path: Path, columns: dict[str, str], outliers: str, folder: Path) -
     from planner.laws import read_runs
     from planner.report.evidence import evidence_sections
 
-    return evidence_sections(read_runs(path, columns), path.stem, folder, outliers=outliers)
+    return evidence_sections(read_runs(path, columns), _study(path), folder, outliers=outliers)
+
+
+def _study(path: Path) -> str:
+    """Return what a table of runs is called: the tables of all studies are called runs, in a folder of their own."""
+    return path.resolve().parent.name if path.stem == "runs" else path.stem
 
 
 def _of_ledger(path: Path) -> "list[Section]":

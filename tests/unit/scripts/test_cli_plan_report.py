@@ -44,7 +44,7 @@ def test_runs_and_a_ledger(table: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "Plan of study" in text
     assert "approach 3 (hoffmann)" in text
     assert "1 of 1 in 90 %" in text
-    assert text.count("data:image/png;base64,") >= 5
+    assert text.count("data:image/svg+xml;base64,") >= 5
     assert not re.search(r'(src|href)="(?!data:|#)', text)
 
 
