@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batch.state_folder import StateFolder
 
 _LOG = logging.getLogger(__name__)
+_MAX_NAME = 80
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -69,8 +70,11 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.agent.retention import DAY_S, Retention
     from batch.launcher import Launcher
     from batch.state_folder import StateFolder
+    from scripts.origin import restore_search_path
     from scripts.train_jobs import TrainLauncher
 
+    _check_pool(pool)
+    restore_search_path()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     own = StateFolder.of_user()
     connect = _connector(own, controller, pool, token_file)
@@ -84,6 +88,13 @@ def agent(  # noqa: PLR0913 - the options of one command line
         _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller or f"of {own.path}")
         _serve(Agent(home, attempts, processes, connect, take_over=take_over))
     return ExitCode.OK
+
+
+def _check_pool(pool: str) -> None:
+    from batch.errors import BadRequestError
+
+    if "/" in pool or not pool.isprintable() or pool != pool.strip() or not 1 <= len(pool) <= _MAX_NAME:
+        raise BadRequestError(f"--pool {pool[:_MAX_NAME]!a}: must have 1 to {_MAX_NAME} characters, and no slash")
 
 
 def _serve(agent: "Agent") -> None:
