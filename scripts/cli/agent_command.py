@@ -70,12 +70,9 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.agent.retention import DAY_S, Retention
     from batch.launcher import Launcher
     from batch.state_folder import StateFolder
-    from scripts.origin import restore_search_path
     from scripts.train_jobs import TrainLauncher
 
-    _check_pool(pool)
-    restore_search_path()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    _begin(pool)
     own = StateFolder.of_user()
     connect = _connector(own, controller, pool, token_file)
     home = AgentFolder(folder or own.path / "agents" / pool)
@@ -90,11 +87,15 @@ def agent(  # noqa: PLR0913 - the options of one command line
     return ExitCode.OK
 
 
-def _check_pool(pool: str) -> None:
+def _begin(pool: str) -> None:
+    """Prepare this process: its log, and the environment that jobs get from it. Raises BadRequestError for `pool`."""
     from batch.errors import BadRequestError
+    from scripts.origin import restore_search_path
 
     if "/" in pool or not pool.isprintable() or pool != pool.strip() or not 1 <= len(pool) <= _MAX_NAME:
         raise BadRequestError(f"--pool {pool[:_MAX_NAME]!a}: must have 1 to {_MAX_NAME} characters, and no slash")
+    restore_search_path()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
 
 def _serve(agent: "Agent") -> None:
