@@ -59,7 +59,7 @@ def test_options_reach_the_job(ostinato: Ostinato) -> None:
     assert (spec["retries"], spec["preemptible"]) == ({"user_code": 2}, False)
     assert (spec["tier"], spec["grace_s"]) == ("flex", 90)
     assert spec["shape"] == {"cpus": 4, "labels": [["zone", "a"]]}
-    assert ostinato("why", job).out.startswith(f"{job} waits: waits for 1")
+    assert ostinato("why", job).out.startswith(f"{job} waits: waits for 1 jobs or sweeps: {first}")
 
 
 def test_a_run_is_composed_before_it_is_submitted(ostinato: Ostinato) -> None:
