@@ -17,7 +17,7 @@ from typing import Any, NoReturn, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from batch.error_replies import error_from
-from batch.errors import BadRequestError, ControllerError, ControllerUnreachable
+from batch.errors import BadRequestError, ControllerError, ControllerUnreachable, NotFoundError
 from batch.http_connection import Answer, HttpConnection
 from batch.state_folder import Address, find_controller
 
@@ -90,15 +90,23 @@ class Client:
         return cast("JobJson", self._call("POST", _job(job, verb), arguments))
 
     def wait(self, job: str, *, timeout_s: float | None = None) -> JobJson:
-        """Return the job once it is over, or as it is when `timeout_s` has passed."""
+        """Return the job, or the sweep, once it is over, or as it is when `timeout_s` has passed."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         pause_s = _FIRST_POLL_S
-        while (found := self.job(job))["state"] not in _TERMINAL:
+        while not is_over(found := self._job_or_sweep(job)):
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 break
             time.sleep(pause_s)
             pause_s = min(_LAST_POLL_S, pause_s * 1.5)
         return found
+
+    def _job_or_sweep(self, name: str) -> JobJson:
+        try:
+            return self.job(name)
+        except NotFoundError as error:
+            with contextlib.suppress(NotFoundError):
+                return self.sweep(name)
+            raise error from None
 
     def log(self, job: str, *, rank: int = 0, offset: int = 0, attempt: int | None = None) -> JobJson:
         """Return `text`, `next_offset`, `size_bytes` and `is_over` of one rank's log from byte `offset` on.
@@ -264,6 +272,11 @@ class Client:
                 f"no controller answers at {self.address.url} ({str(error) or type(error).__name__}): "
                 "`ostinato up` starts one here, `ostinato status` shows what is known of it"
             ) from error
+
+
+def is_over(found: JobJson) -> bool:
+    """Return whether a job, or each member of a sweep, has ended for good."""
+    return set(found.get("counts") or [found.get("state")]) <= _TERMINAL
 
 
 def _job(job: str, what: str = "") -> str:

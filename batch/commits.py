@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from batch.database import Database
+from batch.drawn_uids import DrawnUids
 from batch.errors import StoreError
 from batch.events import Event, TeamSet
 from batch.ledger import Ledger
@@ -29,8 +30,10 @@ class Committer:
         self._listener: Listener | None = None
         self._heard = 0
         self._is_behind = False
+        self._uids = DrawnUids(database.path)
         with database.write() as connection:
             self._memory: Memory = begin_epoch(connection, database.holder)
+        self._memory.next_uid = self._uids.first(self._memory.next_uid)
         if not self._memory.teams:
             self._make_default_team()
 
@@ -49,6 +52,10 @@ class Committer:
         self._listener, self._heard = listener, ledger.last_seq
         return self._heard
 
+    def close(self) -> None:
+        """Note which uid comes next; after the last commit."""
+        self._uids.end(self._memory.next_uid)
+
     def commit(self, group: list[Request[Ledger]]) -> None:
         """Write the group durably, tell the listener, and answer. A request that raises is not written.
 
@@ -63,6 +70,8 @@ class Committer:
                 ledger = Ledger(connection, self._memory, self._time_s())
                 ledger.fetch([item for request in wanted for item in request.reads])
                 answers = [ledger.run(request.plan) for request in wanted]
+                with self._database.translated():
+                    self._uids.reserve(ledger.next_uid)
                 ledger.finish()
         except StoreError as error:
             _refuse(wanted, error)

@@ -30,16 +30,19 @@ _CREDENTIAL = re.compile(rf"(?:^|[_.\-])(?:{_WORDS})(?:$|[_.\-])", re.IGNORECASE
 _VARIABLE = re.compile(r"(?:[A-Z0-9]+_)+KEY|(?:[A-Z0-9]+_)*(?:PASS|PAT|AUTH|CREDS)|(?:[A-Z0-9]+_)+PWD|DBPASS")
 _HARMLESS = re.compile(
     r"(?:^|[_.\-])(?:pad|bos|eos|unk|sep|cls|mask|image|stop|start|end|special|per|max|min|num|no)[_\-]token$"
+    r"|(?:^|[_.\-])token[_\-](?:embeddings?|embed|dropout|drop|loss|weights?|mixing|mixer|merging|pruning|id|ids)(?:$|[_.\-])"
     r"|[_.\-](?:file|path|dir|folder|name|env|var|stdin|type|length|count|limit)$"
     r"|(?:^|_)(?:SORT|PRIMARY|FOREIGN|PARTITION|CACHE|GROUP|PUBLIC|IDEMPOTENCY)_KEY$",
     re.IGNORECASE,
 )
-"""`--pad-token` is no credential, and `--token-file` says where one is."""
+"""`--pad-token` and `token_dropout` are no credentials, and `--token-file` says where one is."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NAME = re.compile(r"[-+~]{0,2}[\w.\-]+")
 _REMEMBERED = 64
 """The longest names, in characters, that are looked at once only: jobs resemble one another."""
-_PLAIN = re.compile(r"true|false|none|null|yes|no|\d{1,5}", re.IGNORECASE)
+_PLAIN = re.compile(
+    r"true|false|none|null|yes|no|\d{1,5}|[-+]?\d{0,5}\.\d{1,8}|\d(?:\.\d{1,8})?e[-+]?\d{1,2}", re.IGNORECASE
+)
 """Settings, whatever the name."""
 _URL = re.compile(r"(://[^\s/@:'\"]*:)(?!\$)[^\s/@'\"]+(?=@)")
 _FORM = re.compile(

@@ -5,6 +5,7 @@ What is particular to SQLite stands here. A commit is durable when it returns: t
 """
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Database:
         self._lock = lock
         self._writer = _engine(path, read_only=False)
         self._readers = _engine(path, read_only=True)
+        self._file: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -57,8 +59,9 @@ class Database:
             raise
         database = cls(path, lock)
         try:
-            with database._translated():
+            with database.translated():
                 _bring_up(database._writer, path)
+                database._file = _file_of(path)
         except BaseException:
             database.close()
             raise
@@ -75,13 +78,14 @@ class Database:
 
         Raises StoreFullError, StoreError; nothing is written then.
         """
-        with self._translated(), self._writer.begin() as connection:
+        with self.translated(), self._writer.begin() as connection:
+            self._check_there()
             yield connection
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the database, the last commit. Raises StoreError."""
-        with self._translated(), self._readers.begin() as connection:
+        with self.translated(), self._readers.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -91,13 +95,35 @@ class Database:
         self._lock.release()
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Raise errors of the database and of files beside it as StoreError or StoreFullError."""
         try:
             yield
         except ERRORS as error:
             raise _as_ours(error.orig if isinstance(error, DBAPIError) else error, self.path) from error
         except PoolTimeoutError as error:
             raise StoreError(f"{self.path}: no connection for reading within {READER_TIMEOUT_S:.0f} s") from error
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise _full(self.path) from error
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def _check_there(self) -> None:
+        """Raise StoreError when what we write into is not the file of that name any more: it would be lost."""
+        if self._file is not None and _file_of(self.path) != self._file:
+            raise StoreError(
+                f"{self.path}: was removed or replaced while the controller has it open, and nothing more is written: "
+                "end the controller, put the right file there, remove those that end in -wal and -shm, and start it"
+            )
+
+
+def _file_of(path: Path) -> tuple[int, int]:
+    """Return what tells a file from another one of its name; nothing has what is returned when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
 
 
 def _path_of(url: str) -> Path:
@@ -171,7 +197,7 @@ def _bring_up(engine: Engine, path: Path) -> None:
 def _as_ours(error: BaseException | None, path: Path) -> StoreError:
     primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _is_full(path)):
-        return StoreFullError(f"{path}: no space left: nothing was written; make room and ask again")
+        return _full(path)
     if primary in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         return StoreError(
             f"{path}: is damaged or not a database of the queue ({error}): restore it from a copy, or move it away"
@@ -181,6 +207,10 @@ def _as_ours(error: BaseException | None, path: Path) -> StoreError:
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreError(f"{path}: another program keeps it locked for over {BUSY_TIMEOUT_S:.0f} s: end that program")
     return StoreError(f"{path}: {error}")
+
+
+def _full(path: Path) -> StoreFullError:
+    return StoreFullError(f"{path}: no space left: nothing was written; make room and ask again")
 
 
 def _is_full(path: Path) -> bool:

@@ -44,7 +44,8 @@ def error_body(error: Exception) -> dict[str, Any]:
     """Return `{"error": {"type", "message", ...}}`. The text of an error nobody foresaw stays in the server's log."""
     if not isinstance(error, BatchQueueError):
         return {"error": {"type": "ControllerError", "message": "unforeseen error; the controller's log has it"}}
-    body: dict[str, Any] = {"type": _name_of(error), "message": str(error)}
+    text = str(error).encode(errors="backslashreplace").decode()  # JSON may escape what an answer cannot say
+    body: dict[str, Any] = {"type": _name_of(error), "message": text}
     if isinstance(error, LimitError) and error.retry_after_s is not None:
         body["retry_after_s"] = error.retry_after_s
     return {"error": body}

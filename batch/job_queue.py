@@ -43,6 +43,7 @@ class Queue:
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._queries = Queries(database)
+        self._is_closed = False
         self._committer = Committer(database, clock)
         self._writer: Writer[Ledger] = Writer(self._committer.commit)
 
@@ -62,8 +63,11 @@ class Queue:
 
     def close(self) -> None:
         """Commit what was asked for, end the writer, and let go of the database. A second call does nothing."""
-        self._writer.close()
-        self._database.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._writer.close()
+            self._committer.close()
+            self._database.close()
 
     def __enter__(self) -> "Queue":
         return self

@@ -177,6 +177,11 @@ class Ledger:
         self._time_s = max(self._time_s, event.time_s)
         return at(event, self._time_s)
 
+    @property
+    def next_uid(self) -> int:
+        """Return the uid that is drawn next."""
+        return self._next_uid
+
     def draw_uids(self, count: int) -> int:
         """Return the first of `count` uids that nobody ever had."""
         first = self._next_uid

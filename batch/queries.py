@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from batch import rows
+from batch import ids, rows
 from batch.database import Database
 from batch.errors import NotFoundError
 from batch.events import Event, JobRequeued
@@ -49,7 +49,7 @@ class Queries:
         with self._database.read() as connection:
             row = connection.execute(select(SWEEPS).where(SWEEPS.c.uid == uid)).mappings().one_or_none()
             if row is None:
-                raise NotFoundError(f"sweep {uid} does not exist")
+                raise NotFoundError(f"{ids.id_of(uid)} is no sweep: see `ostinato ls`")
             return with_counts(connection, rows.sweep_of(row))
 
     def sweeps(self, where: JobFilter) -> list[Sweep]:
@@ -113,8 +113,15 @@ def find_job(connection: Connection, uid: int) -> Job:
         return rows.job_of(row)
     sweep = _sweep_row_of_member(connection, uid)
     if sweep is None:
-        raise NotFoundError(f"job {uid} does not exist")
+        raise NotFoundError(_no_job(connection, uid))
     return sweep.untouched(uid) if row is None else rows.job_of(row, sweep)
+
+
+def _no_job(connection: Connection, uid: int) -> str:
+    sweep, name = connection.execute(select(SWEEPS.c.count).where(SWEEPS.c.uid == uid)).scalar(), ids.id_of(uid)
+    if sweep is None:
+        return f"job {name} does not exist: see `ostinato ls`"
+    return f"{name} is a sweep: name one of its members, {name}.0 to {name}.{sweep - 1}; `ostinato sweep show` has all"
 
 
 def submitted_specs(connection: Connection, found: list[JournalRow]) -> dict[int, Any]:

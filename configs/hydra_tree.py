@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -107,28 +107,30 @@ def compose_option(group: str, option: str, search: SearchPath) -> Document:
         return _container(compose(f"{group}/{option}"))
 
 
-def split_axes(overrides: Sequence[str], search: SearchPath) -> tuple[list[str], list[Axis]]:
+def split_axes(overrides: Sequence[str], search: SearchPath, most: int) -> tuple[list[str], list[Axis]]:
     """Return the overrides that all runs of a sweep share, and the axes: each key with several values, as text.
 
     The grammar is Hydra's: `a,b`, `choice(...)`, `range(...)`, `glob(...)` over the options of a group, with `sort` and
-    `shuffle`. Raises OverrideError.
+    `shuffle`. Raises OverrideError, also for a range of more than `most` values, which is not written out.
     """
     shared, axes = [], []
     for text in overrides:
         override = _parse_grammar(text)
         if override.is_sweep_override():
-            axes.append(_axis(override, search))
+            axes.append(_axis(override, search, most))
         else:
             shared.append(text)
     return shared, axes
 
 
-def _axis(override: Override, search: SearchPath) -> Axis:
+def _axis(override: Override, search: SearchPath, most: int) -> Axis:
     path = override.key_or_group
     value = override.value()
     if isinstance(value, IntervalSweep):
         advice = "write the values, choice(...) or range(start,stop,step)"
         raise OverrideError([Problem(path, "an interval has no members of its own", COMMAND_LINE, advice=advice)])
+    if isinstance(value, RangeSweep):
+        _check_range(path, value, most)
     if isinstance(value, Glob):
         names = value.filter(search.options(path))
     else:
@@ -136,6 +138,17 @@ def _axis(override: Override, search: SearchPath) -> Axis:
     if not names:
         raise OverrideError([Problem(path, "no value at all", COMMAND_LINE, advice="correct the range or the glob")])
     return path, tuple(names)
+
+
+def _check_range(path: str, values: RangeSweep, most: int) -> None:
+    """Raise OverrideError for a range that is too long to be written out, or never ends."""
+    if not values.step:
+        advice = "leave the step out, or give one that is not 0"
+        raise OverrideError([Problem(path, "the range has a step of 0", COMMAND_LINE, advice=advice)])
+    count = (float(values.stop or 0) - float(values.start or 0)) / values.step
+    if not count <= most:  # nor for one that is no number
+        message = f"the range has {count:.0f} values, at most {most} are allowed"
+        raise OverrideError([Problem(path, message, COMMAND_LINE, advice="split the sweep")])
 
 
 def _parse_grammar(text: str) -> Override:

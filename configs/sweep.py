@@ -35,7 +35,7 @@ def compose_sweep(overrides: Sequence[str], *, config_dirs: Sequence[Path] = ())
     before anything is submitted; of axes with more than 64 values together, the first and the last of each. Raises a
     ConfigError as compose does, and OverrideError when there is no axis, or more than 1,000,000 members.
     """
-    shared, axes = split_axes(overrides, search_path(config_dirs))
+    shared, axes = split_axes(overrides, search_path(config_dirs), MAX_MEMBERS)
     if not axes:
         advice = "give several values, as in optim.lr=1e-3,3e-4 or 'run.seed=range(0,8)', or submit one job"
         raise OverrideError([Problem("", "there is nothing to sweep over", COMMAND_LINE, advice=advice)])

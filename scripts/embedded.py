@@ -13,7 +13,7 @@ from pathlib import Path
 from batch.client import Client
 from batch.errors import ControllerError, ControllerUnreachable
 from batch.state_folder import ControllerRecord, StateFolder
-from scripts.origin import REPOSITORY
+from scripts.origin import OUTER_SEARCH_PATH, REPOSITORY
 
 LOCAL_POOL = "local"
 _CONTROLLER, _AGENT = "batch.controller", "scripts.cli"
@@ -114,8 +114,10 @@ def _spawn(module: str, words: Sequence[str], log: Path, **variables: str) -> "s
     It can be found by its words when this returns: the kernel lets us go on some moments before that, in which others
     would take it for dead and start another. -P: the user's folder may have packages of the same names.
     """
-    search = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, **variables, "PYTHONPATH": search}
+    theirs = os.environ.get("PYTHONPATH", "")
+    # Joined without it when it is empty: an empty entry means the working folder, whatever modules lie there.
+    search = os.pathsep.join(filter(None, [str(REPOSITORY), theirs]))
+    environment = {**os.environ, **variables, "PYTHONPATH": search, OUTER_SEARCH_PATH: theirs}
     environment.pop("OSTINATO_TOKEN", None)
     with log.open("ab") as file:
         process = subprocess.Popen(

@@ -1,11 +1,14 @@
 """The start-up guard: our packages have generic names, so another one of the same name could be imported instead."""
 
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 PACKAGES = ("batch", "checkpoint", "configs", "planner", "recipes", "scripts", "trainer")
 REPOSITORY = Path(__file__).resolve().parent.parent
+OUTER_SEARCH_PATH = "OSTINATO_OUTER_PYTHONPATH"
+"""The variable that tells a process of ours what PYTHONPATH was before this repository was put in front."""
 
 
 class ForeignPackageError(Exception):
@@ -29,6 +32,15 @@ def check_origin(packages: Sequence[str] = PACKAGES, root: Path = REPOSITORY) ->
                 f"`import {package}` would take {found} and not {root / package}: take {found.parent} off PYTHONPATH, "
                 "run from another folder, or use the virtual environment of this repository"
             )
+
+
+def restore_search_path(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let programs that this process starts find what the user's would, and none of our packages in its place."""
+    theirs = environment.pop(OUTER_SEARCH_PATH, None)
+    if theirs:
+        environment["PYTHONPATH"] = theirs
+    elif theirs is not None:
+        environment.pop("PYTHONPATH", None)
 
 
 def _folder_of(package: str) -> Path | None:

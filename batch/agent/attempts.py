@@ -23,7 +23,7 @@ from batch.agent.node_processes import NodeProcesses
 from batch.agent.retention import JobFolders, Retention
 from batch.agent.room import Room
 from batch.agent.told import sendable_end, sendable_progress
-from batch.errors import BatchQueueError, ConflictError, LaunchError
+from batch.errors import BatchQueueError, ConflictError, ControllerUnreachable, LaunchError
 from batch.launcher import Ended, Launcher, Lease, Progress
 from batch.model import Cause
 
@@ -248,6 +248,11 @@ class Attempts:
             return attempt.ended is not None
         try:
             code_path = self._code_path(attempt)
+        except ControllerUnreachable as error:
+            # No fault of the job's, and its budget of launches would be gone in minutes: ask again.
+            _LOG.info("%s: its code: %s", attempt.lease.id, error)
+            attempt.code, attempt.next_look_s = None, time.monotonic() + _SLOWEST_LOOK_S
+            return False
         except BatchQueueError as error:
             self._refuse(attempt, f"its code: {error}")
             return True

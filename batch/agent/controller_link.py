@@ -86,20 +86,31 @@ class ControllerLink:
             self._connection = None
 
     def _call(self, method: str, path: str, body: bytes | None, wait_s: float) -> bytes:
-        connection = self._connected()
+        is_reused = self._connection is not None
         try:
-            assert connection.sock is not None
-            connection.sock.settimeout(wait_s + _ANSWER_TIMEOUT_S)
-            connection.request(method, path, body, self._headers())
-            response = connection.getresponse()
-            data = response.read(_MAX_ANSWER_BYTES)
+            try:
+                status, data = self._ask(method, path, body, wait_s)
+            except ConnectionError:
+                if not is_reused:
+                    raise
+                # The controller hangs up after a minute without a word; every call may be made twice.
+                self.close()
+                status, data = self._ask(method, path, body, wait_s)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise ControllerUnreachable(f"{self.url}{path}: {type(error).__name__}: {error}") from error
-        if response.status != 200:
+        if status != 200:
             self.close()
-            raise _error(response.status, data, f"{self.url}{path}: {response.status}")
+            raise _error(status, data, f"{self.url}{path}: {status}")
         return data
+
+    def _ask(self, method: str, path: str, body: bytes | None, wait_s: float) -> tuple[int, bytes]:
+        connection = self._connected()
+        assert connection.sock is not None
+        connection.sock.settimeout(wait_s + _ANSWER_TIMEOUT_S)
+        connection.request(method, path, body, self._headers())
+        response = connection.getresponse()
+        return response.status, response.read(_MAX_ANSWER_BYTES)
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._connection is None or self._connection.sock is None:

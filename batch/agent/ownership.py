@@ -2,7 +2,8 @@
 
 A database that was restored from an older copy may give a number once more, to another job or to another placement of
 the same one. What the first has left there (files, checkpoints, how it ended) must not be taken for the second's. It is
-put aside under a name that begins with a dot, and is nobody's from then on: a person may look for it there.
+put aside under a name that begins with a dot, and is nobody's from then on: a person may look for it there, until it is
+as old as folders of jobs that are over get (retention.py).
 """
 
 from pathlib import Path
@@ -13,6 +14,8 @@ from batch.agent.messages import Grant
 
 _JOB = "job.json"
 _PLACEMENT = "placement.json"
+ASIDE = ".{}-before-"
+"""What the name of a folder that was put aside begins with."""
 
 
 def is_of(folder: Path, grant: Grant) -> bool:
@@ -45,6 +48,6 @@ def claim(folder: Path, grant: Grant) -> None:
 
 def _put_aside(folder: Path) -> None:
     number = 1
-    while (target := folder.with_name(f".{folder.name}-before-{number}")).exists():
+    while (target := folder.with_name(f"{ASIDE.format(folder.name)}{number}")).exists():
         number += 1
     folder.rename(target)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.agent.atomic_files import read_json, replace_json
+from batch.agent.ownership import ASIDE
 
 DAY_S = 86_400.0
 _MARK = "over.json"
@@ -73,6 +74,9 @@ class JobFolders:
         moved = [uid for uid in gone if self._move_away(uid)]
         for path in self._jobs.glob(f"{_GONE}*"):  # also what an agent that ended meanwhile has left
             _delete(path)
+        for path in self._jobs.glob(f"{ASIDE.format('*')}*"):
+            if path.lstat().st_ctime < oldest_s:  # since it was put aside
+                _delete(path)
         for path in self._code.glob("*/"):
             if path.stat().st_mtime < oldest_s:  # each use sets it; the controller has the bundle
                 _delete(path)

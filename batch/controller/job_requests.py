@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from batch.code_bundle import is_address
 from batch.controller.roles import Principal, Role
 from batch.credentials import refuse_credentials
 from batch.errors import BadRequestError
@@ -102,13 +103,33 @@ def _check_payload(spec: JobSpec, where: str) -> None:
     if spec.kind not in KINDS:
         raise BadRequestError(f"{where[:-8]}.kind = {spec.kind[:80]!r}: must be {' or '.join(KINDS)}")
     if spec.kind == "command":
-        command = spec.payload.get("command")
-        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-            raise BadRequestError(f'{where}.command: must be the program and its arguments: ["python", "train.py"]')
+        _check_command(spec.payload, where)
+    if spec.code is not None and not is_address(spec.code):
+        raise BadRequestError(f"{where[:-8]}.code = {spec.code[:80]!a}: must be 64 hexadecimal digits")
     refuse_credentials(spec.payload, where)
     for name in ("name", "recipe", "user"):
         refuse_credentials(getattr(spec, name), f"{where[:-8]}.{name}")
     refuse_credentials(dict(spec.shape.labels), f"{where[:-8]}.shape.labels")
+
+
+def _check_command(payload: Mapping[str, Any], where: str) -> None:
+    """Raise for what no system can start: it would be tried again and again, on nodes that others wait for."""
+    command = payload.get("command")
+    if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+        raise BadRequestError(f'{where}.command: must be the program and its arguments: ["python", "train.py"]')
+    if not command[0] or any("\0" in word for word in command):
+        raise BadRequestError(f"{where}.command: the program must have a name, and no word a zero character")
+    for field in ("environment", "secrets"):
+        variables = payload.get(field)
+        if not variables:
+            continue
+        if not isinstance(variables, dict):
+            raise BadRequestError(f"{where}.{field}: must be an object of texts by name")
+        for name, value in variables.items():
+            if not name or "=" in name or "\0" in name or not isinstance(value, str) or "\0" in value:
+                raise BadRequestError(
+                    f"{where}.{field}: {name[:80]!a}: a variable has a name without =, and a text, both without zeros"
+                )
 
 
 def _refuse_constant(name: str) -> Any:

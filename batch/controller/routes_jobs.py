@@ -28,10 +28,12 @@ from batch.controller.api_models import (
 from batch.controller.service import Service
 from batch.controller.views import attempt_row, event_object, job_page, job_row, sweep_page
 from batch.errors import BadRequestError, NotFoundError
+from batch.job_queue import Queue
 from batch.model import Tier
-from batch.records import JobFilter
+from batch.records import Job, JobFilter
 from batch.scheduler import why
 from batch.states import JobState
+from batch.transitions import WAITING
 
 router = APIRouter(tags=["jobs"])
 
@@ -84,8 +86,11 @@ def get_sweep(sweep: str, service: ServiceOf, _: Reader) -> JSONResponse:
 
 @router.get("/jobs/{job}/why")
 def get_why(job: str, service: ServiceOf, _: Reader) -> JSONResponse:
-    """Return why a job waits: the binding constraint in numbers, its place, who is ahead, what would start now."""
-    found = service.queue.job(service.queue.resolve(job))
+    """Return why a job waits: the binding constraint in numbers, its place, who is ahead, what would start now.
+
+    Of a sweep: the first of its members that waits, or else the first.
+    """
+    found = _job_or_member(service.queue, service.queue.resolve(job))
     answer: dict[str, Any] = {"id": found.id, "uid": found.uid, "state": found.state.text}
     if not found.state.is_placed and not found.state.is_terminal:
         with suppress(NotFoundError):  # it has ended meanwhile
@@ -188,6 +193,15 @@ def _act(service: Service, who: Changer, text: str, verb: Callable[[int], object
     if job is None:
         return JSONResponse(sweep_page(service.queue.sweep(uid)))
     return JSONResponse(job_page(service.queue.job(uid), service.queue.attempts(uid)))
+
+
+def _job_or_member(queue: Queue, uid: int) -> Job:
+    try:
+        return queue.job(uid)
+    except NotFoundError:
+        first_uid = queue.sweep(uid).first_uid
+        waiting = queue.jobs(JobFilter(sweep=uid, states=WAITING, newest=False, limit=1))
+        return waiting[0] if waiting else queue.job(first_uid)
 
 
 def _states(names: list[str] | None) -> frozenset[JobState]:

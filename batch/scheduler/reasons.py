@@ -1,12 +1,16 @@
 """Why a job has no place: the constraint that binds, in numbers. Codes are stable; texts are for people."""
 
+from collections.abc import Collection
+
 import numpy as np
 
+from batch.ids import id_of
 from batch.scheduler.actions import Reason
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord, Profile
 from batch.scheduler.shares import NUM_KINDS
 
+_NAMED = 3
 CODES = {
     "running": "it has a place",
     "ended": "it is over",
@@ -39,14 +43,23 @@ def reason_of(draft: Draft, job: JobRecord) -> Reason:
     return barred or _making_room(draft, job) or _no_room(draft, job.profile)
 
 
+def _named(uids: Collection[int]) -> str:
+    """Return the ids of the first few."""
+    names = [id_of(uid) for uid in sorted(uids)]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 def _not_eligible(draft: Draft, job: JobRecord) -> Reason | None:
     if job.held:
         return Reason("held", "held: release it to let it start")
     if job.unmet:
         failed = [d.uid for d in job.spec.after if d.uid in job.unmet and draft.state.roster.has_failed(d)]
         if failed:
-            return Reason("dependency_failed", "what it waits for has failed", len(job.unmet), 0, "jobs")
-        return Reason("dependency", f"waits for {len(job.unmet)} jobs or sweeps", len(job.unmet), 0, "jobs")
+            text = f"what it waits for has failed: {_named(failed)}"
+            return Reason("dependency_failed", text, len(job.unmet), 0, "jobs")
+        text = f"waits for {len(job.unmet)} jobs or sweeps: {_named(job.unmet)}"
+        return Reason("dependency", text, len(job.unmet), 0, "jobs")
     if job.eligible_s > draft.now_s:
         wait_s = job.eligible_s - draft.now_s
         return Reason("not_before", f"may start in {wait_s:.0f} s", wait_s, 0, "s")

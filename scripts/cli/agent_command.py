@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batch.state_folder import StateFolder
 
 _LOG = logging.getLogger(__name__)
+_MAX_NAME = 80
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -71,7 +72,7 @@ def agent(  # noqa: PLR0913 - the options of one command line
     from batch.state_folder import StateFolder
     from scripts.train_jobs import TrainLauncher
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    _begin(pool)
     own = StateFolder.of_user()
     connect = _connector(own, controller, pool, token_file)
     home = AgentFolder(folder or own.path / "agents" / pool)
@@ -84,6 +85,17 @@ def agent(  # noqa: PLR0913 - the options of one command line
         _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller or f"of {own.path}")
         _serve(Agent(home, attempts, processes, connect, take_over=take_over))
     return ExitCode.OK
+
+
+def _begin(pool: str) -> None:
+    """Prepare this process: its log, and the environment that jobs get from it. Raises BadRequestError for `pool`."""
+    from batch.errors import BadRequestError
+    from scripts.origin import restore_search_path
+
+    if "/" in pool or not pool.isprintable() or pool != pool.strip() or not 1 <= len(pool) <= _MAX_NAME:
+        raise BadRequestError(f"--pool {pool[:_MAX_NAME]!a}: must have 1 to {_MAX_NAME} characters, and no slash")
+    restore_search_path()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
 
 def _serve(agent: "Agent") -> None:

@@ -59,7 +59,7 @@ def changed(found: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     if rest and spec["kind"] != "train":
         raise CommandError(f"{rest[0]}: a command has no keys; only queue.KEY=VALUE can be different")
     if spec["kind"] == "train":
-        spec["payload"] = {**spec["payload"], "document": _document(spec["payload"]["document"], rest)}
+        spec["payload"] = {"document": _document(spec["payload"], rest)}
     if asked is not None:
         spec |= common(asked)
         spec["shape"] = {**spec.get("shape", {}), **shape_of(asked, None)}
@@ -67,15 +67,23 @@ def changed(found: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     return spec
 
 
-def _document(document: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+def _document(payload: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """The new run is another one: it gets a name of its own, unless one is given."""
-    if not overrides:
-        return {**document, "run": {**document["run"], "name": None}}
-    from configs.compose import compose_document
+    document = _composed(payload, overrides)
+    if any(word.startswith("run.name=") for word in overrides):
+        return document
+    return {**document, "run": {**document["run"], "name": None}}
 
-    composed = compose_document(document, overrides, origin="the job").document
-    named = any(word.startswith("run.name=") for word in overrides)
-    return composed if named else {**composed, "run": {**composed["run"], "name": None}}
+
+def _composed(payload: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Return the configuration of a run: as it was submitted, or composed anew for members of a sweep over groups."""
+    from configs.compose import compose, compose_document
+
+    if "base" in payload:
+        last = {word.lstrip("+").partition("=")[0]: word for word in [*payload["base"], *overrides]}
+        return compose(list(last.values())).document
+    document: dict[str, Any] = payload["document"]
+    return compose_document(document, overrides, origin="the job").document if overrides else document
 
 
 def _flat(job: dict[str, Any]) -> dict[str, Any]:
@@ -85,5 +93,6 @@ def _flat(job: dict[str, Any]) -> dict[str, Any]:
     queue = {"queue": {**spec, "overrides": job["overrides"]}}
     empty: dict[str, Any] = {"data": {}}
     if spec["kind"] == "train":
-        return {**empty, **payload["document"], **queue}
+        document = _composed(payload, job["overrides"]) if "base" in payload else payload["document"]
+        return {**empty, **document, **queue}
     return {**empty, "command": payload, **queue}

@@ -21,7 +21,7 @@ RunOrJob = Annotated[
 
 
 def show(run: RunOrJob, *, folder: FolderOption = Path("runs"), output: OutputOption = OutputFormat.TEXT) -> int:
-    """Show one run (state, step, workers, checkpoints, how to go on), or one job of the queue."""
+    """Show one run (state, step, workers, checkpoints, how to go on), or one job or sweep of the queue."""
     from scripts.cli.run_or_job import is_job
 
     if is_job(run, folder):
@@ -32,10 +32,15 @@ def show(run: RunOrJob, *, folder: FolderOption = Path("runs"), output: OutputOp
 
 
 def _show_job(name: str, output: OutputFormat) -> int:
+    from batch.errors import NotFoundError
     from scripts.cli.queue_connection import connect
+    from scripts.cli.sweep_show import show_sweep
 
     with connect() as client:
-        job = client.job(name)
+        try:
+            job = client.job(name)
+        except NotFoundError:
+            return show_sweep(name, None, plot=None, output=output)
     if output is OutputFormat.JSON:
         print_json(job)
         return ExitCode.OK

@@ -77,3 +77,10 @@ def test_an_agent_for_a_pool_that_has_one_ends_with_a_clear_error(
         words = ["--controller", served.url, "--pool", "local", "--token-file", str(tmp_path / "token")]
         said = ostinato("agent", *words, "--folder", str(tmp_path / "agent"))
     assert (said.code, "has another agent" in said.err, "--take-over" in said.err) == (4, True, True), said.err
+
+
+def test_a_pool_that_no_controller_can_name_is_refused(ostinato: Ostinato, tmp_path: Path) -> None:
+    for name in ("a/b", "", " a", "x" * 81):
+        said = ostinato("agent", "--pool", name, "--folder", str(tmp_path / "agent"))
+        assert (said.code, "--pool" in said.err) == (2, True), said.err
+    assert not (tmp_path / "agent").exists()

@@ -59,7 +59,7 @@ def test_options_reach_the_job(ostinato: Ostinato) -> None:
     assert (spec["retries"], spec["preemptible"]) == ({"user_code": 2}, False)
     assert (spec["tier"], spec["grace_s"]) == ("flex", 90)
     assert spec["shape"] == {"cpus": 4, "labels": [["zone", "a"]]}
-    assert ostinato("why", job).out.startswith(f"{job} waits: waits for 1")
+    assert ostinato("why", job).out.startswith(f"{job} waits: waits for 1 jobs or sweeps: {first}")
 
 
 def test_a_run_is_composed_before_it_is_submitted(ostinato: Ostinato) -> None:
@@ -130,6 +130,30 @@ def test_a_sweep_over_groups_and_the_short_seed(ostinato: Ostinato) -> None:
     assert (shown["members"], shown["metric"]) == (4, None)
     assert shown["results"][0]["overrides"] == ["engine=zero1", "run.seed=0"]
     assert ostinato("sweep", "show", "groups", "--plot", "x.png").code == 2
+    cloned = ostinato("clone", "groups.0", "engine=zero3", "queue.name=cloned", "-o", "json")
+    assert cloned.code == 0, cloned.err
+    document = ostinato("show", "cloned", "-o", "json").value["spec"]["payload"]["document"]
+    assert (document["engine"]["zero_stage"], document["run"]["steps"], document["run"]["name"]) == (3, 30, None)
+    found = ostinato("diff", "groups.0", "groups.2", "-o", "json").value
+    assert "engine.zero_stage" in {one["path"] for one in found}
+
+
+def test_a_sweep_is_named_where_a_job_may_be(ostinato: Ostinato) -> None:
+    sweep = ostinato("sweep", "optim.lr=1e-3,3e-4", "run.steps=31", "--name", "named", "-o", "json").value["id"]
+    assert "2 members: 2 queued" in ostinato("show", "named").out
+    assert ostinato("show", sweep, "-o", "json").value["members"] == 2
+    assert ostinato("why", "named").out.startswith(f"{sweep}.0 waits: ")
+    said = ostinato("logs", "named")
+    assert (said.code, f"{sweep} is a sweep: name one of its members, {sweep}.0 to {sweep}.1" in said.err) == (3, True)
+    assert ostinato("wait", "named", "--timeout", "1s").code == ExitCode.INTERRUPTED
+    assert ostinato("cancel", "named.0").code == 0
+    assert ostinato("why", "named").out.startswith(f"{sweep}.1 waits: ")
+    assert ostinato("cancel", "named").code == 0
+    said = ostinato("wait", "named")
+    assert (said.code, said.out) == (ExitCode.FAILED, f"{sweep} named: 2 cancelled\n")
+    assert ostinato("why", "named").out.startswith(f"{sweep}.0 does not wait: it was cancelled")
+    single = submit(ostinato, "--no-code", "--hold", "--", "true")
+    assert f"{single} is no sweep" in ostinato("sweep", "show", single).err
 
 
 def test_a_script_for_slurm(ostinato: Ostinato, tmp_path: Path) -> None:

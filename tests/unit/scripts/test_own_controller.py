@@ -104,3 +104,14 @@ def test_a_proof_is_of_one_token_one_question_and_one_port() -> None:
     for token, challenge, port in (("other", "c", 8733), ("mine", "d", 8733), ("mine", "c", 8734)):
         assert not token_proof.is_answer(token, challenge, port, proof)
     assert not token_proof.is_answer("mine", "c", 8733, None)
+
+
+def test_no_module_of_the_users_folder_is_ours_and_none_of_ours_the_jobs(
+    home: StateFolder, ostinato: Ostinato, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    Path("secrets.py").write_text("raise RuntimeError('a module of the user')\n")
+    said = ostinato("submit", "--no-code", "-o", "json", "--", "env")
+    assert said.code == 0, said.err
+    assert ostinato("wait", said.value["id"], "--timeout", "60s").code == 0
+    assert "PYTHONPATH" not in ostinato("logs", said.value["id"]).out

@@ -1,5 +1,6 @@
 """Folders of jobs that are over go when they are old and not among the newest; nothing else does."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,16 @@ def test_what_an_agent_has_left_half_deleted_goes(folders: Folders) -> None:
     (folders.path / "jobs/.gone-4/run").mkdir(parents=True)
     folders.jobs.sweep(())
     assert folders.there() == []
+
+
+def test_what_was_put_aside_goes_when_it_is_old(folders: Folders) -> None:
+    folders.ran(1)
+    aside = folders.path / "jobs" / ".1-before-1"
+    aside.mkdir()
+    folders.now_s = time.time()
+    folders.jobs.sweep(())
+    assert aside.exists()
+    folders.now_s += 15 * DAY_S
+    folders.jobs.sweep(())
+    assert not aside.exists()
+    assert folders.there() == [1], "one of the newest"

@@ -13,7 +13,7 @@ from batch.agent.job_code import JobCode
 from batch.agent.logs import LogStore
 from batch.agent.messages import AttemptStatus, Forget, Limit, LogRequest, Stop
 from batch.agent.node_processes import LocalProcesses
-from batch.errors import ConflictError, LaunchError, NotFoundError
+from batch.errors import ConflictError, ControllerUnreachable, LaunchError, NotFoundError
 from batch.launcher import Ended, Lease, Progress
 from batch.model import Cause, Node
 from tests.fixtures_fake_controller import grant
@@ -214,6 +214,24 @@ def test_what_cannot_start_has_failed_to_launch_once_all_of_it_is_over(
     assert status(attempts, 2).ended == Ended(
         state="failed", cause=Cause.LAUNCH, message=f"its code: no code {'f' * 64}"
     )
+
+
+def test_code_that_cannot_be_asked_for_now_is_asked_for_again(
+    restart: Restart, launcher: ScriptedLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Exception] = [ControllerUnreachable("away"), ControllerUnreachable("still away")]
+
+    def provide(_: JobCode, address: str, job_folder: Path) -> Path:
+        if answers:
+            raise answers.pop()
+        return job_folder / address
+
+    monkeypatch.setattr(JobCode, "provide", provide)
+    attempts = restart()
+    attempts.take(grant(1, code="f" * 64))
+    look_until(attempts, lambda: bool(launcher.starts))
+    assert (answers, status(attempts, 1).ended) == ([], None)
+    assert launcher.starts[0].code_path == launcher.starts[0].folder / ("f" * 64)
 
 
 def test_a_full_disk_under_one_attempt_does_not_stop_the_others(

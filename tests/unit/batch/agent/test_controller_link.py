@@ -66,6 +66,33 @@ def test_an_answer_is_an_error_by_its_status(url: str, status: int, error: type[
     assert Scripted.seen == [("/v1/pools/a%20pool%2Fx/sync", None)]
 
 
+class HangsUp(Scripted):
+    """Keeps a connection open and says nothing of it when it ends it, as a server does after a minute of silence."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, None))
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"code")
+        self.close_connection = True
+
+
+def test_a_connection_that_was_ended_meanwhile_is_made_anew() -> None:
+    Scripted.seen.clear()
+    server = HTTPServer(("127.0.0.1", 0), HangsUp)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    link = ControllerLink(f"http://127.0.0.1:{server.server_port}", "p")
+    assert [link.code("a"), link.code("b")] == [b"code", b"code"]
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ControllerUnreachable):
+        link.code("c")
+    assert Scripted.seen == [("/v1/code/a", None), ("/v1/code/b", None)]
+
+
 @pytest.mark.parametrize("body", [b"hello", b"[]", b'{"revision": "x"}'])
 def test_an_answer_that_is_none(url: str, body: bytes) -> None:
     Scripted.status, Scripted.body = 200, body

@@ -111,6 +111,7 @@ def test_names_of_credentials(name: str) -> None:
     [
         "tokenizer", "max_tokens", "key", "keyboard", "secretary", "monkey", "path", "pad-token", "eos_token",
         "token-file", "GOOGLE_CREDENTIALS_FILE", "sort_key", "SORT_KEY", "PWD", "COMPASS", "first_pass",
+        "token_dropout", "token-embedding", "next-token-loss", "model.token_embed_dim",
     ],
 )  # fmt: skip
 def test_names_that_only_look_alike(name: str) -> None:
@@ -120,6 +121,7 @@ def test_names_that_only_look_alike(name: str) -> None:
 
 def test_numbers_are_no_credentials() -> None:
     refuse_credentials({"token": 3, "api_key": True})
+    refuse_credentials(["--token-rate=0.125", "--token-decay", "1e-3", "x.token_scale=-0.5"])
 
 
 @pytest.mark.parametrize(

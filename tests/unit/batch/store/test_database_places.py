@@ -157,3 +157,39 @@ def test_a_closed_queue_says_so(tmp_path: Path) -> None:
     queue.close()
     with pytest.raises(BatchQueueError, match="the queue is closed"):
         queue.submit([command()])
+
+
+def test_an_older_copy_gives_no_id_out_again(tmp_path: Path) -> None:
+    path, copy = tmp_path / "queue.db", tmp_path / "copy.db"
+    with Queue.open(str(path)) as queue:
+        kept = queue.submit([command()])
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        lost = queue.submit([command()] * 3)
+        # As a kill leaves it: nobody has written down where the numbers end.
+        mark = path.with_name("queue.db.uids").read_text()
+    path.with_name("queue.db.uids").write_text(mark)
+    copy.replace(path)
+    with Queue.open(str(path)) as queue:
+        assert [job.uid for job in queue.jobs()] == kept
+        assert min(queue.submit([command()])) > max(lost)
+        after = queue.submit_sweep(sweep_of(3))
+    with Queue.open(str(path)) as queue:
+        assert queue.submit([command()]) == [after + 4], "after a regular end none is left out"
+    path.with_name("queue.db.uids").write_text('{"next_uid": -1}')
+    with pytest.raises(StoreError, match=r"queue.db.uids: is damaged: remove it"):
+        Queue.open(str(path))
+
+
+def test_what_is_submitted_does_not_go_into_a_file_that_was_removed(tmp_path: Path) -> None:
+    path, kept = tmp_path / "queue.db", tmp_path / "kept.db"
+    with Queue.open(str(path)) as queue:
+        uids = queue.submit([command()])
+        path.rename(kept)
+        with pytest.raises(StoreError, match="was removed or replaced while the controller has it open"):
+            queue.submit([command()])
+        path.write_bytes(b"")
+        with pytest.raises(StoreError, match="was removed or replaced"):
+            queue.submit([command()])
+        kept.replace(path)
+        assert queue.submit([command()]) == [uids[0] + 1], "the right one is back"
