@@ -250,11 +250,16 @@ class Client:
             )
 
     def _new_connection(self, timeout_s: float) -> HttpConnection:
-        parts = urlsplit(self.address.url)
+        wrong = f"the controller's address {self.address.url!r} is no URL: write http://HOST:PORT"
+        try:
+            parts = urlsplit(self.address.url)
+            port = parts.port
+        except ValueError as error:
+            raise BadRequestError(f"{wrong} ({error})") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise BadRequestError(f"the controller's address {self.address.url!r} is no URL: write http://HOST:PORT")
+            raise BadRequestError(wrong)
         tls = parts.scheme == "https"
-        return HttpConnection(parts.hostname, parts.port or (443 if tls else 80), tls=tls, timeout_s=timeout_s)
+        return HttpConnection(parts.hostname, port or (443 if tls else 80), tls=tls, timeout_s=timeout_s)
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         headers = {"Content-Type": "application/json", **more}
@@ -280,6 +285,8 @@ def is_over(found: JobJson) -> bool:
 
 
 def _job(job: str, what: str = "") -> str:
+    if not job.strip():
+        raise BadRequestError("a job without a name: give its id, the beginning of it, its name, or SWEEP.INDEX")
     path = f"/v1/jobs/{quote(job, safe='')}"
     return f"{path}/{what}" if what else path
 

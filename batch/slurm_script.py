@@ -175,7 +175,9 @@ def _array(draft: _Draft, value: str) -> None:
         if match is None:
             raise ValueError("must be numbers and ranges such as 0-15, 1,3,5 or 0-99:10%4")
         first, last, step = match.groups()
-        members = range(int(first), int(last or first) + 1, max(1, int(step or 1)))
+        if step is not None and int(step) == 0:
+            raise ValueError("must have a step of at least 1 behind the colon")
+        members = range(int(first), int(last or first) + 1, int(step or 1))
         if len(members) > _MAX_MEMBERS:
             raise ValueError(f"{len(members)} members, at most {_MAX_MEMBERS} are allowed")
         indices |= dict.fromkeys(members)

@@ -12,6 +12,8 @@ SPEC_LIMIT_BYTES = 4 * 2**20
 MAX_MEMBERS = 1_000_000
 MAX_COUNT = 1_000_000
 """Nodes of a job, and accelerators or CPUs of a node: beyond what there is, and their products can be counted with."""
+MAX_TIME_S = 253_402_300_799
+"""The end of the year 9999, in epoch seconds: calendars, ours among them, go no further."""
 MAX_NAME = 200
 """Characters of a name, and of an idempotency key."""
 
@@ -28,6 +30,9 @@ def check_spec(spec: JobSpec, where: str) -> None:
     _check_words(spec, where)
     if spec.time_limit_s is not None and spec.time_limit_s <= 0:
         raise BadRequestError(f"{where}: time_limit_s = {spec.time_limit_s}: must be above 0, or absent")
+    for name, time_s in (("not_before_s", spec.not_before_s), ("deadline_s", spec.deadline_s)):
+        if time_s is not None and not 0 <= time_s <= MAX_TIME_S:
+            raise BadRequestError(f"{where}: {name} = {time_s}: must be from 0 to {MAX_TIME_S}, the end of year 9999")
     if spec.grace_s < 0:
         raise BadRequestError(f"{where}: grace_s = {spec.grace_s}: must be at least 0")
     for cause, count in spec.retries.items():

@@ -26,12 +26,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ControllerRecord:
-    """What a controller that serves writes about itself: address, process, database, and the local agent's process."""
+    """What a controller that serves writes about itself.
+
+    `process` tells its process from a later one of the same number (ProcessIdentity, as text); earlier versions left
+    it out.
+    """
 
     url: str
     pid: int
     database: str
     started_s: float
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from batch.agent.process_identity import ProcessIdentity
 from batch.client import Client
 from batch.errors import ControllerError, ControllerUnreachable
 from batch.state_folder import ControllerRecord, StateFolder
@@ -17,7 +19,7 @@ from scripts.origin import OUTER_SEARCH_PATH, REPOSITORY
 
 LOCAL_POOL = "local"
 _CONTROLLER, _AGENT = "batch.controller", "scripts.cli"
-"""The modules, by which their processes are known."""
+"""The modules that their processes run."""
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
@@ -36,7 +38,7 @@ def start_controller(
     """Return the controller of `folder` once it answers; starts it, and its agent, when they do not run.
 
     Blocking, for at most half a minute. Several processes may call at the same time: one starts, all return the same.
-    Raises ControllerError with the end of its log when it does not start.
+    Raises ControllerError with the end of its log when it does not start, and when one serves elsewhere already.
     """
     folder.create()
     with _alone(folder.path / "start.lock"):
@@ -45,11 +47,22 @@ def start_controller(
             words = ["--home", str(folder.path), "--host", host, "--port", str(port)]
             words += [] if database is None else ["--db", database]
             record = _started(_spawn(_CONTROLLER, words, folder.logs_path / "controller.log"), folder)
+        _check_place(record, port, database)
         if with_agent:
             _start_agent(folder)
         elif agent_pid(folder) is None:
             _agent_pid_path(folder).unlink(missing_ok=True)
     return record
+
+
+def _check_place(record: ControllerRecord, port: int, database: str | None) -> None:
+    wanted = [f"--port {port}"] if port and port != urlsplit(record.url).port else []
+    wanted += [f"--db {database}"] if database not in {None, record.database} else []
+    if wanted:
+        raise ControllerError(
+            f"a controller serves {record.database} at {record.url} already, and not with {' '.join(wanted)}: "
+            "`ostinato down` ends it first"
+        )
 
 
 def revive_agent(folder: StateFolder) -> bool:
@@ -68,23 +81,30 @@ def _start_agent(folder: StateFolder) -> bool:
     if agent_pid(folder) is not None:
         return False
     # It finds the controller through the folder, at whatever port that serves now or later.
-    words = ["agent", "--pool", LOCAL_POOL, "--folder", str(folder.path / "agent")]
+    words = ["agent", "--pool", LOCAL_POOL, "--succeed", "--folder", str(folder.path / "agent")]
     agent = _spawn(_AGENT, words, folder.logs_path / "agent.log", OSTINATO_HOME=str(folder.path))
-    folder.write_private(_agent_pid_path(folder), f"{agent.pid}\n")
+    # Of one that has ended already nothing is said: that it is wanted, the file says by being there.
+    folder.write_private(_agent_pid_path(folder), f"{ProcessIdentity.of(agent.pid) or ''}\n")
     return True
 
 
 def stop_controller(folder: StateFolder) -> list[str]:
     """End agent and controller of `folder`, and return which of them ran. Jobs go on. Raises ControllerError."""
     stopped = []
-    agent = agent_pid(folder)
-    _agent_pid_path(folder).unlink(missing_ok=True)  # first: whoever sees it without its process starts it again
+    agent = _agent(folder)
+    try:
+        _agent_pid_path(folder).unlink(missing_ok=True)  # first: whoever sees it without its process starts it again
+    except OSError as error:
+        raise ControllerError(
+            f"{_agent_pid_path(folder)} cannot be removed ({error.strerror}), and with it the agent would be started "
+            f"again: make {folder.path} writable"
+        ) from error
     if agent is not None:
         _end(agent, "the agent")
         stopped.append("the agent")
-    record = folder.record()
-    if record is not None and _runs(record.pid, _CONTROLLER):
-        _end(record.pid, "the controller")
+    controller = _controller(folder)
+    if controller is not None:
+        _end(controller, "the controller")
         stopped.append("the controller")
     return stopped
 
@@ -92,7 +112,7 @@ def stop_controller(folder: StateFolder) -> list[str]:
 def follow(folder: StateFolder) -> None:
     """Return when the controller of `folder` has ended; until then, start its agent again should that die."""
     revived_s = -_REVIVE_EVERY_S
-    while (record := folder.record()) is not None and _runs(record.pid, _CONTROLLER):
+    while _controller(folder) is not None:
         if time.monotonic() - revived_s > _REVIVE_EVERY_S and revive_agent(folder):
             sys.stderr.write(f"the agent had ended ({folder.logs_path / 'agent.log'} says why) and is started again\n")
             revived_s = time.monotonic()
@@ -101,7 +121,20 @@ def follow(folder: StateFolder) -> None:
 
 def agent_pid(folder: StateFolder) -> int | None:
     """Return the process of the agent of `folder`, None when it does not run."""
-    return _living(_agent_pid_path(folder), _AGENT)
+    agent = _agent(folder)
+    return None if agent is None else agent.pid
+
+
+def _agent(folder: StateFolder) -> ProcessIdentity | None:
+    try:
+        return _living(_agent_pid_path(folder).read_text().strip(), _AGENT)
+    except FileNotFoundError:
+        return None
+
+
+def _controller(folder: StateFolder) -> ProcessIdentity | None:
+    record = folder.record()
+    return None if record is None else _living(record.process or str(record.pid), _CONTROLLER)
 
 
 def _agent_pid_path(folder: StateFolder) -> Path:
@@ -111,8 +144,7 @@ def _agent_pid_path(folder: StateFolder) -> Path:
 def _spawn(module: str, words: Sequence[str], log: Path, **variables: str) -> "subprocess.Popen[bytes]":
     """Start one of our modules, in a session of its own, so that neither Ctrl-C nor a closed terminal ends it.
 
-    It can be found by its words when this returns: the kernel lets us go on some moments before that, in which others
-    would take it for dead and start another. -P: the user's folder may have packages of the same names.
+    -P: the user's folder may have packages of the same names.
     """
     theirs = os.environ.get("PYTHONPATH", "")
     # Joined without it when it is empty: an empty entry means the working folder, whatever modules lie there.
@@ -120,7 +152,7 @@ def _spawn(module: str, words: Sequence[str], log: Path, **variables: str) -> "s
     environment = {**os.environ, **variables, "PYTHONPATH": search, OUTER_SEARCH_PATH: theirs}
     environment.pop("OSTINATO_TOKEN", None)
     with log.open("ab") as file:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", module, *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -128,9 +160,6 @@ def _spawn(module: str, words: Sequence[str], log: Path, **variables: str) -> "s
             start_new_session=True,
             env=environment,
         )
-    while not _runs(process.pid, module) and process.poll() is None:
-        time.sleep(_POLL_S / 10)
-    return process
 
 
 def _started(process: "subprocess.Popen[bytes]", folder: StateFolder) -> ControllerRecord:
@@ -159,38 +188,32 @@ def _answers(folder: StateFolder, record: ControllerRecord) -> bool:
     return True
 
 
-def _living(pid_path: Path, module: str) -> int | None:
-    try:
-        pid = int(pid_path.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return pid if _runs(pid, module) else None
+def _living(written: str, module: str) -> ProcessIdentity | None:
+    """Return the process that was written down, while it lives; not one that got its number later, as after a boot.
+
+    A bare number, which earlier versions wrote, is known by `module` among the words of its command line.
+    """
+    pid, _, start = written.partition("@")
+    found = ProcessIdentity.of(int(pid)) if pid.isdecimal() else None
+    is_it = str(found) == written if start else _has_word(pid, module)
+    return found if is_it else None
 
 
-def _runs(pid: int, module: str) -> bool:
-    """Say whether `pid` is a process of ours, and not one that got the number of one that is gone."""
+def _has_word(pid: str, word: str) -> bool:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return module.encode() in words and state != "Z"
 
 
-def _end(pid: int, what: str) -> None:
-    os.kill(pid, signal.SIGTERM)
+def _end(process: ProcessIdentity, what: str) -> None:
+    os.kill(process.pid, signal.SIGTERM)
     deadline_s = time.monotonic() + _STOP_TIMEOUT_S
-    while Path(f"/proc/{pid}/stat").exists() and not _is_zombie(pid):
+    while process.is_alive():
         if time.monotonic() > deadline_s:
+            pid = process.pid
             raise ControllerError(f"{what} (pid {pid}) has not ended in {_STOP_TIMEOUT_S:g} s; `kill -9 {pid}` is safe")
         time.sleep(_POLL_S)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 @contextmanager

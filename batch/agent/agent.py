@@ -23,6 +23,7 @@ from batch.model import Node
 _LOG = logging.getLogger(__name__)
 _NODES_EVERY_S = 5.0
 _LEAVE_TIMEOUT_S = 2.0
+_TAKEN_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class Agent:
         *,
         wait_s: float = MAX_WAIT_S,
         take_over: bool = False,
+        succeed: bool = False,
     ) -> None:
         """`connect` makes one link for each talking thread. `wait_s`: how long a request may be held.
 
-        `take_over`: have the place of an agent of the pool that lives.
+        `take_over`: have the place of an agent of the pool that lives. `succeed`: ask for it until that one is gone.
         """
         self._folder = folder
         self._attempts = attempts
@@ -57,6 +59,7 @@ class Agent:
         self._connect = connect
         self._wait_s = wait_s
         self._take_over = take_over
+        self._succeed = succeed
         self._answers: queue.SimpleQueue[SyncAnswer] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -73,7 +76,8 @@ class Agent:
         """Serve until `stop`; what runs is left running.
 
         A controller that turns out to be another queue's is not obeyed: what runs goes on, each try says why in the
-        log, and when the right one is back, all goes on. Raises PoolTakenError when another agent has the pool.
+        log, and when the right one is back, all goes on. Raises PoolTakenError when another agent has the pool, unless
+        it is to be succeeded.
         """
         self._look(0.0)
         threads = [
@@ -150,8 +154,12 @@ class Agent:
                 self._sync(link, self._wait_s if waits else 0.0)
                 backoff.reset()
             except PoolTakenError as error:
-                self._fatal = error
-                self.stop()
+                if self._succeed:
+                    _LOG.info("%s", error)
+                    self._stop.wait(_TAKEN_PAUSE_S)
+                else:
+                    self._fatal = error
+                    self.stop()
             except (BatchQueueError, OSError) as error:  # OSError: of the own folder, when its disk is full
                 _LOG.log(_level(error), "%s", error)
                 self._stop.wait(backoff.next_s())

@@ -152,9 +152,14 @@ class ControllerLink:
 
 
 def _parts(url: str) -> SplitResult:
-    parts = urlsplit(url)
+    wrong = f"controller = {url}: must be http://host:port or https://host:port"
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises when there can be none such
+    except ValueError as error:
+        raise BadRequestError(f"{wrong} ({error})") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadRequestError(f"controller = {url}: must be http://host:port or https://host:port")
+        raise BadRequestError(wrong)
     return parts
 
 

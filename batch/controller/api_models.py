@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from batch.controller.roles import Principal, Right, Role
 from batch.controller.service import Service
 from batch.json_values import MAX_INTEGER
+from batch.spec_checks import MAX_TIME_S
 
 
 def service_of(request: Request) -> Service:
@@ -68,7 +69,7 @@ class ChangeBody(_Body):
 
     tier: Literal["interactive", "standard", "flex"] | None = None
     time_limit_s: Positive | None = None
-    deadline_s: Positive | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=MAX_TIME_S)] | None = None
     max_running: Natural | None = None
 
 

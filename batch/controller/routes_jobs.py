@@ -128,6 +128,9 @@ async def get_log(
     """Return a piece of one rank's log, from its agent. A negative offset counts from the end, in bytes."""
     found = service.queue.job(service.queue.resolve(job))
     who.check_team(found.spec.team)
+    last = found.spec.shape.nodes - 1
+    if found.spec.kind == "command" and rank > last:
+        raise BadRequestError(f"job {found.id} has no rank {rank}: it has {f'the ranks 0 to {last}' if last else '0'}")
     if found.attempt == 0:
         over = found.state.is_terminal
         return JSONResponse({"text": "", "next_offset": 0, "size_bytes": None, "is_over": over})

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
+from batch.agent.process_identity import ProcessIdentity
 from batch.controller.app import create_app
 from batch.controller.roles import Role
 from batch.controller.service import Service
@@ -60,7 +61,8 @@ def serve(settings: Settings) -> None:
         _ensure_token(service, folder, folder.agent_token_path, LOCAL_AGENT, Role.AGENT)
         with _bound(settings.host, settings.port) as listener:
             url = _url(settings.host, listener.getsockname()[1])
-            record = ControllerRecord(url, os.getpid(), database, time.time())
+            process = str(ProcessIdentity.of(os.getpid()))
+            record = ControllerRecord(url, os.getpid(), database, time.time(), process)
             _Server(service, folder, record).run(sockets=[listener])
         if queue.failure is not None:
             raise StoreError(f"{queue.failure}: the controller has ended; started again it knows what was acknowledged")

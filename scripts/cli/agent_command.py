@@ -49,6 +49,9 @@ def agent(  # noqa: PLR0913 - the options of one command line
     take_over: Annotated[
         bool, typer.Option("--take-over", help="have the place of the pool's agent that lives; what it runs is ended")
     ] = False,
+    succeed: Annotated[
+        bool, typer.Option("--succeed", help="wait until the pool's agent that lives is gone, and have its place then")
+    ] = False,
     log_store: Annotated[Path | None, typer.Option(help="folder for the logs of what is over [FOLDER/logs]")] = None,
     keep_days: Annotated[
         float, typer.Option("--keep-days", min=0.0, help="how long the folder of a job that is over stays at least")
@@ -83,7 +86,7 @@ def agent(  # noqa: PLR0913 - the options of one command line
         launchers: dict[str, Launcher] = {"command": commands, "train": TrainLauncher(commands, ray or "local")}
         attempts = Attempts(home, launchers, processes, code, logs, Retention(keep_days * DAY_S, keep_newest))
         _LOG.info("agent of pool %s in %s, controller %s", pool, home.path, controller or f"of {own.path}")
-        _serve(Agent(home, attempts, processes, connect, take_over=take_over))
+        _serve(Agent(home, attempts, processes, connect, take_over=take_over, succeed=succeed))
     return ExitCode.OK
 
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from batch.client import Client
-from batch.errors import ControllerError
+from batch.errors import ControllerError, NotFoundError
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import OutputFormat
 from scripts.cli.queue_connection import connect
@@ -21,13 +21,16 @@ def print_job_logs(name: str, *, follow: bool, rank: int | None, tail: int | Non
     with connect() as client:
         job = client.job(name)
         try:
-            _print(client, job["id"], rank or 0, follow=follow, tail=tail, output=output)
+            has_log = _print(client, job["id"], rank or 0, follow=follow, tail=tail, output=output)
+            if rank is not None and not has_log:
+                raise NotFoundError(f"job {job['id']} has no log of rank {rank}")
         except KeyboardInterrupt:
             sys.stderr.write(f"\nno longer following; {job['id']} goes on. `ostinato cancel {job['id']}` ends it\n")
     return ExitCode.OK
 
 
-def _print(client: Client, job: str, rank: int, *, follow: bool, tail: int | None, output: OutputFormat) -> None:
+def _print(client: Client, job: str, rank: int, *, follow: bool, tail: int | None, output: OutputFormat) -> bool:
+    """Return whether there is such a log, or may be one yet."""
     offset, unfinished = 0, ""
     if tail is not None:
         offset = -max(1, tail) * _LINE_BYTES
@@ -47,6 +50,7 @@ def _print(client: Client, job: str, rank: int, *, follow: bool, tail: int | Non
             time.sleep(_POLL_S)
     if unfinished:
         _write([unfinished], rank, output)
+    return found["size_bytes"] is not None or not found["is_over"]
 
 
 def _piece(client: Client, job: str, rank: int, offset: int, *, follow: bool) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def test_retries_holds_tiers_and_folders() -> None:
         ("#SBATCH --nodes=none", "line 2: --nodes=none: must be a number of at least 1"),
         ("#SBATCH --gpus=7 --nodes=2", "--gpus=7: does not divide by --nodes=2"),
         ("#SBATCH --time=soon", "line 2: --time=soon: must be MINUTES"),
+        ("#SBATCH --array=0-9:0", "a step of at least 1"),
         ("#SBATCH --array=a-b", "must be numbers and ranges"),
         ("#SBATCH --array=0-9999999", "10000000 members, at most 1000000"),
         ("#SBATCH nodes=2", "line 2: nodes=2: options begin with"),

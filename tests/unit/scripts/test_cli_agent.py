@@ -1,18 +1,21 @@
 """What the agent's entry points make of their input, without starting anything."""
 
 import json
+import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fixtures_cli import Ostinato
-from fixtures_controller import AGENT, FakeAgent, serving
+from fixtures_controller import AGENT, DEADLINE_S, FakeAgent, serving, wait_until
 
+from batch.controller import agent_desk
 from batch.errors import BadRequestError
 from configs.compose import compose
-from scripts.cli.agent_command import this_machine
+from scripts.cli.agent_command import agent, this_machine
 from scripts.run_job import compose_attempt
 from scripts.train_payload import TrainAttempt, TrainPayload
 
@@ -77,6 +80,29 @@ def test_an_agent_for_a_pool_that_has_one_ends_with_a_clear_error(
         words = ["--controller", served.url, "--pool", "local", "--token-file", str(tmp_path / "token")]
         said = ostinato("agent", *words, "--folder", str(tmp_path / "agent"))
     assert (said.code, "has another agent" in said.err, "--take-over" in said.err) == (4, True, True), said.err
+
+
+def test_an_agent_that_is_to_succeed_another_waits_for_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stops: list[Callable[[], None]] = []
+    monkeypatch.setattr(signal, "signal", lambda _, stop: stops.append(stop))
+    monkeypatch.setattr("batch.agent.agent._TAKEN_PAUSE_S", 0.05)
+    caplog.set_level(logging.INFO)
+    (tmp_path / "token").write_text(AGENT)
+    with serving(tmp_path / "queue") as served:
+        first = FakeAgent(served)
+        first.sync()
+        where = {"controller": served.url, "token_file": tmp_path / "token", "folder": tmp_path / "agent"}
+        thread = threading.Thread(target=agent, kwargs={"pool": "local", "succeed": True, **where})
+        thread.start()
+        try:
+            wait_until(lambda: "has another agent" in caplog.text)
+            monkeypatch.setattr(agent_desk, "SILENT_AFTER_S", -1.0)
+            wait_until(lambda: served.service.desk._agents["local"].name != first.name)
+        finally:
+            stops[0]()
+            thread.join(DEADLINE_S)
 
 
 def test_a_pool_that_no_controller_can_name_is_refused(ostinato: Ostinato, tmp_path: Path) -> None:

@@ -156,6 +156,18 @@ def test_a_sweep_is_named_where_a_job_may_be(ostinato: Ostinato) -> None:
     assert f"{single} is no sweep" in ostinato("sweep", "show", single).err
 
 
+def test_what_names_no_job_and_no_address_is_told(ostinato: Ostinato, monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (("why", ""), ("wait", " "), ("cancel", "")):
+        said = ostinato(*words)
+        assert (said.code, "a job without a name" in said.err) == (2, True), said.err
+    monkeypatch.setenv("OSTINATO_CONTROLLER", "http://host:99999")
+    for command in ("ls", "status"):
+        said = ostinato(command)
+        assert (said.code != 0, "is no URL: write http://HOST:PORT (Port out of range" in said.out + said.err) == (
+            True, True,
+        ), said  # fmt: skip
+
+
 def test_a_script_for_slurm(ostinato: Ostinato, tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/bash\n#SBATCH -J nightly --array=1-3%2 -c 1 --mail-type=END\ntrue\n")
@@ -193,6 +205,8 @@ def test_a_job_is_followed_to_its_end(ostinato: Ostinato, controller: Served) ->
     try:
         assert ostinato("logs", job).out == "one\ntwo\nthree\n"
         assert ostinato("logs", job, "--tail", "1").out.endswith("three\n")
+        said = ostinato("logs", job, "--rank", "9")
+        assert (said.code, f"{job} has no rank 9: it has 0" in said.err) == (2, True), said.err
         assert ostinato("wait", job, "--timeout", "0.2").code == ExitCode.INTERRUPTED
         agent.ends(grant, "failed", exit_code=3, cause=Cause.USER_CODE, message="exit code 3")
         said = ostinato("wait", job)

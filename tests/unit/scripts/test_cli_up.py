@@ -1,13 +1,18 @@
 """`up`, `submit` that starts a controller, `down`: real processes, on loopback, in a folder of their own."""
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fixtures_cli import Ostinato, crash
 from fixtures_controller import DEADLINE_S, wait_until
 
+from batch.agent.process_identity import ProcessIdentity
 from batch.errors import ControllerError
 from batch.state_folder import StateFolder
 from scripts.embedded import agent_pid, start_controller, stop_controller
@@ -69,3 +74,30 @@ def test_several_starts_at_once_are_one(home: StateFolder) -> None:
 def test_a_controller_that_cannot_start_says_why(home: StateFolder) -> None:
     with pytest.raises(ControllerError, match="token create"):
         start_controller(home, host="0.0.0.0", with_agent=False)
+
+
+def test_one_that_serves_elsewhere_is_told_and_a_folder_that_cannot_be_written_too(
+    ostinato: Ostinato, home: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = start_controller(home, with_agent=False)
+    for words in (("--port", "1"), ("--db", "other.db")):
+        said = ostinato("up", "-d", "--no-agent", *words)
+        told = f"at {record.url} already, and not with {' '.join(words)}"
+        assert (said.code, told in said.err) == (4, True), said.err
+    assert ostinato("up", "-d", "--no-agent", "--port", record.url.rpartition(":")[2]).code == 0
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, "unlink", Mock(side_effect=OSError(errno.EROFS, "Read-only file system")))
+        said = ostinato("down")
+    assert (said.code, "agent.pid cannot be removed (Read-only file system)" in said.err) == (4, True), said.err
+
+
+def test_a_process_that_has_the_number_of_ours_is_left_alone(home: StateFolder) -> None:
+    record = start_controller(home, with_agent=False)
+    ours = ProcessIdentity.parse(record.process)
+    assert ours.pid == record.pid
+    home.write_record(replace(record, process=str(ours._replace(start_ticks=1))))
+    (home.path / "agent.pid").write_text(f"{ours._replace(boot='an earlier one')}\n")
+    assert (agent_pid(home), stop_controller(home), ours.is_alive()) == (None, [], True)
+    for by_an_earlier_version in (os.getpid(), record.pid):
+        home.write_record(replace(record, pid=by_an_earlier_version, process=""))
+        assert stop_controller(home) == ["the controller"] * (by_an_earlier_version == record.pid)

@@ -76,6 +76,8 @@ NESTED: Any = json.loads("[" * 800 + "]" * 800)
         ([{**COMMAND, "payload": {"command": ["x"], "deep": NESTED}}], 400, "nested deeper than 50"),
         ([{**COMMAND, "retries": {"user_code": 10**20}}], 400, "retries"),
         (b'[{"kind": "command", "payload": {"command": ["x"]}, "grace_s": 1e400}]', 400, "must be finite"),
+        ([{**COMMAND, "not_before_s": 1e308}], 400, "not_before_s = 1e+308: must be from 0 to 253402300799, "),
+        ([{**COMMAND, "deadline_s": 253402300800}], 400, "deadline_s"),
         ([{**COMMAND, "recipe": "\ud800"}], 400, "surrogates"),
         ([{"kind": "command", "payload": {"command": ["\ud800"]}}], 400, "surrogates"),
         ([{**COMMAND, "after": [{"job": "\ud800"}]}], 404, "no job or sweep"),
@@ -159,6 +161,7 @@ def test_large_bodies_are_refused_before_they_are_read(shared: Served) -> None:
         ("POST", "/v1/tokens", b'{"name": "\\ud800", "role": "agent"}', "name"),
         ("POST", "/v1/tokens", json.dumps(NESTED).encode(), ""),
         ("POST", f"/v1/jobs/{'0' * 7}/set", b'{"time_limit_s": 1e400}', "time_limit_s"),
+        ("POST", f"/v1/jobs/{'0' * 7}/set", {"deadline_s": 1e308}, "deadline_s"),
         ("POST", f"/v1/jobs/{'0' * 7}/set", {"max_running": 10**20}, "max_running"),
     ],
 )
@@ -184,6 +187,13 @@ OPEN: list[dict[str, Any]] = [
     {"command": ["sh", "-c", f"export WANDB_KEY={CANARY}; x"]},
     {"command": ["sh", "-c", f"x --verbose --api-key '{CANARY}' y"]},
     {"command": ["curl", "-H", f"Authorization: Bearer {CANARY}"]},
+    {"command": ["x", "--wandb-key", CANARY]},
+    {"command": ["x", f'{{"a": 1, "api_key": "{CANARY}"}}']},
+    {"command": ["sh", "-c", f'x --json "{{\\"apiKey\\": \\"{CANARY}\\"}}"']},
+    {"command": ["x", f"headers={{'token': '{CANARY}'}}"]},
+    {"command": ["curl", "-s", "-u", f"me:{CANARY}", "https://host"]},
+    {"command": ["sh", "-c", f"cd a && curl -s --user 'me:{CANARY}' https://host"]},
+    {"command": ["x", f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.{CANARY}"]},
     {"command": ["x", f"hf_{CANARY.replace('-', '') * 3}"]},
 ]
 
