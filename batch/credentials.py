@@ -4,9 +4,11 @@ A journal that is kept for years and answers whoever may read it is no place for
 refused before anything is written, with an error that does not repeat it; what was kept all the same is masked wherever
 it is shown. Known are
 
-- a value under the name of a credential: of a key, a variable, `--api-key=X` and `--api-key X`, in shell text too;
-- a URL with a password (`postgres://user:password@host`), an `Authorization:` header, `Bearer X`;
-- a token of a form that everybody knows: of this queue, Hugging Face, GitHub, GitLab, OpenAI, Slack; a private key.
+- a value under the name of a credential: of a key, a variable, `--api-key=X` and `--api-key X`, in shell text and in
+  JSON text (`'{"api_key": "X"}'`) too;
+- a URL with a password (`postgres://user:password@host`), an `Authorization:` header, `Bearer X`, `curl -u user:X`;
+- a token of a form that everybody knows: of this queue, Hugging Face, GitHub, GitLab, OpenAI, Slack; a JSON web token
+  (RFC 7519); a private key.
 
 Not known is a password that stands nowhere near such a name: `-p X`, or a bare word. `$NAME` is no credential.
 """
@@ -24,7 +26,7 @@ MAX_DEPTH = 50
 """How deep what is submitted may be nested."""
 _WORDS = (
     "secret|token|[a-z]*password|[a-z]*passwd|passphrase|pgpass|credentials?"
-    "|(?:private|access|api|account|auth|secret|encryption)[_-]?key|authorization"
+    "|(?:private|access|api|account|auth|secret|encryption|wandb)[_-]?key|authorization"
 )
 _CREDENTIAL = re.compile(rf"(?:^|[_.\-])(?:{_WORDS})(?:$|[_.\-])", re.IGNORECASE)
 _VARIABLE = re.compile(r"(?:[A-Z0-9]+_)+KEY|(?:[A-Z0-9]+_)*(?:PASS|PAT|AUTH|CREDS)|(?:[A-Z0-9]+_)+PWD|DBPASS")
@@ -50,6 +52,7 @@ _FORM = re.compile(
     r"|(?P<bearer>\bbearer\s+)(?!\$|\*)[\w.~+/\-]{8,}"
     r"|\bost_[\w\-]{43}|\bhf_[a-z0-9]{30,}|\bgh[pousr]_[a-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w\-]{20,}"
     r"|\bsk-(?:[a-z0-9]+-){0,2}\w{20,}|\bxox[abprs]-[\w\-]{20,}"
+    r"|(?-i:\beyJ[\w\-]{8,}\.eyJ[\w\-]{8,}\.[\w\-]{8,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
     re.IGNORECASE,
 )
@@ -57,6 +60,18 @@ _SHORTEST_FORM = 15
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s;&|)'\"]+)"
 _ASSIGNED = re.compile(rf"(?<![\w.\-])(?P<name>-{{0,2}}[A-Za-z_][\w.\-]*)(?P<between>=){_VALUE}")
 _OPTION = re.compile(rf"(?<![\w.\-])(?P<name>--?[A-Za-z][\w.\-]*)(?P<between>\s+)(?!-){_VALUE}")
+_QUOTE = r"\\?[\"']"
+_MEMBER = re.compile(
+    rf"(?P<name>(?<=[\"'])[A-Za-z_][\w.\-]*)(?P<between>{_QUOTE}\s*:\s*{_QUOTE})(?P<value>[^\"'\\]+)"
+)
+_CURL = re.compile(r"(?:\S*/)?curl")
+_USER = re.compile(r"--(?:proxy-)?user|-[uU]")
+_LOGIN = re.compile(r"(?P<user>[^\s:'\"$]*:)(?!\$|\*)[^\s'\"]+")
+_CURL_LOGIN = re.compile(
+    rf"(?P<call>\bcurl\s(?:[^;&|\n]{{0,200}}?\s)?(?:{_USER.pattern})[\s=]?['\"]?)(?P<user>[^\s:'\"$]{{0,80}}:)"
+    r"(?!\$|\*)[^\s'\"]+"
+)
+"""Of bounded length, so that no text takes long."""
 
 
 def is_credential(name: str) -> bool:
@@ -120,12 +135,16 @@ def masked_text(text: str) -> str:
         text = _FORM.sub(_masked_form, text)
     if " " in text or "\n" in text or "\t" in text:
         text = _OPTION.sub(_masked_value, _ASSIGNED.sub(_masked_value, text))
+        if "curl" in text:
+            text = _CURL_LOGIN.sub(rf"\g<call>\g<user>{MASK}", text)
+    if ":" in text and ('"' in text or "'" in text):
+        text = _MEMBER.sub(_masked_value, text)
     return text
 
 
 def _shown_words(words: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
     """Yield each word, the word with what is a credential masked, and the name under which that stands."""
-    option = ""
+    option, of_curl, is_login = "", False, False
     for word in words:
         if not isinstance(word, str):
             yield word, word, ""
@@ -135,10 +154,14 @@ def _shown_words(words: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
         is_name = _NAME.fullmatch(name) is not None and is_credential(name.lstrip("-+~"))
         if option and not word.startswith("-") and _is_open(word):
             yield word, MASK, option
+        elif is_login and _LOGIN.fullmatch(word):
+            yield word, _LOGIN.sub(rf"\g<user>{MASK}", word), "password"
         elif equals and is_name and _is_open(text):
             yield word, f"{name}={MASK}", name.lstrip("-+~")
         else:
             yield word, masked_text(word), ""
+        of_curl |= _CURL.fullmatch(word) is not None
+        is_login = of_curl and _USER.fullmatch(word) is not None
         option = name.lstrip("-") if is_name and not equals and word.startswith("-") else ""
 
 
