@@ -49,9 +49,7 @@ def agent(  # noqa: PLR0913 - the options of one command line
     take_over: Annotated[
         bool, typer.Option("--take-over", help="have the place of the pool's agent that lives; what it runs is ended")
     ] = False,
-    succeed: Annotated[
-        bool, typer.Option("--succeed", help="wait until the pool's agent that lives is gone, and have its place then")
-    ] = False,
+    succeed: Annotated[bool, typer.Option("--succeed", help="wait for the place of the agent that lives")] = False,
     log_store: Annotated[Path | None, typer.Option(help="folder for the logs of what is over [FOLDER/logs]")] = None,
     keep_days: Annotated[
         float, typer.Option("--keep-days", min=0.0, help="how long the folder of a job that is over stays at least")

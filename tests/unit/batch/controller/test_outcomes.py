@@ -129,7 +129,8 @@ def test_numbers_are_no_credentials() -> None:
     [
         "http://host:8080/a@b", "s3://bucket/sk-learn-model", "hf_datasets_cache", "x --token $TOKEN",
         'x --password="$PASSWORD"', "postgres://me:$PGPASS@db/x", "--token env:TOKEN", "git@github.com:a/b",
-        "run for 12:30", "--use-auth-token true",
+        "run for 12:30", "--use-auth-token true", '{"pad_token": "<pad>", "key": "value"}', "docker run -u 1000:1000 x",
+        'curl -u "me:$PASSWORD" http://h:80', "--sort-key name",
     ],
 )  # fmt: skip
 def test_texts_that_only_look_alike(text: str) -> None:
