@@ -20,7 +20,7 @@ from scripts.origin import OUTER_SEARCH_PATH, REPOSITORY
 LOCAL_POOL = "local"
 _CONTROLLER, _AGENT = "batch.controller", "scripts.cli"
 """The modules that their processes run."""
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
 _FOLLOW_POLL_S = 0.5
@@ -37,7 +37,7 @@ def start_controller(
 ) -> ControllerRecord:
     """Return the controller of `folder` once it answers; starts it, and its agent, when they do not run.
 
-    Blocking, for at most half a minute. Several processes may call at the same time: one starts, all return the same.
+    Blocking, for at most two minutes. Several processes may call at the same time: one starts, all return the same.
     Raises ControllerError with the end of its log when it does not start, and when one serves elsewhere already.
     """
     folder.create()
