@@ -14,13 +14,12 @@ Array = NDArray[np.float64]
 
 TERMS = (
     "matmul", "attention", "softmax", "memory", "collectives", "reduction", "gathers", "launches", "stragglers",
-    "bubble",
 )  # fmt: skip
 """What a step's time is made of; a constant belongs to each. All are multiples of the time at the hardware's speed, but
 launches, which are seconds for each layer, pass and micro-batch; stragglers are a fraction of the products for every
-doubling of the instances; the bubble costs what the work in it costs."""
+doubling of the instances. A pipeline's bubble has no constant: it costs what the work costs that is waited for."""
 
-PRIOR = np.array([1.3, 3.0, 60.0, 2.0, 1.3, 1.3, 1.2, 5e-4, 0.02, 1.3])
+PRIOR = np.array([1.3, 3.0, 60.0, 2.0, 1.3, 1.3, 1.2, 5e-4, 0.02])
 """What is assumed before anything is measured: round numbers between those of A100 and H100; collectives at three
 quarters of their link; half of the 128 operations that an A100's tensor cores do in the time of an exponential."""
 ERROR_ELSEWHERE = 0.25

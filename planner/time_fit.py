@@ -11,13 +11,12 @@ from planner.time_calibration import PRIOR, TERMS, Calibration
 
 Array = NDArray[np.float64]
 
-_FLOOR = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+_FLOOR = np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])
 """Products and blocking collectives are no faster than the hardware; other terms may hide behind products."""
 _PULL = np.where(np.array(TERMS) == "launches", 0.3, 0.02)
 """How strongly constants are held at PRIOR: one that is off by all of itself counts as one row that is off by 2 %;
 launches, a cost of software that few measurements can tell from others, by 30 %."""
 
-_TIED = {TERMS.index("bubble"): TERMS.index("matmul")}
 _ROUNDS = 30
 _SMALL = 0.01
 
@@ -44,7 +43,7 @@ def fit_constants(terms: Array, measured_s: Array, prior: Array | None = None) -
     """Return the constants, none faster than the hardware, with the least mean absolute relative error.
 
     By repeatedly weighted non-negative least squares, held weakly at `prior`, so that a constant of which measurements
-    say nothing (there was no pipeline, say) keeps its value there; the bubble's is that of the products in it.
+    say nothing (there was but one instance, say) keeps its value there.
 
     Args:
         terms: [rows, len(TERMS)], of step_terms.
@@ -56,15 +55,8 @@ def fit_constants(terms: Array, measured_s: Array, prior: Array | None = None) -
     if not np.all(np.isfinite(measured_s) & (measured_s > 0.0)):
         raise BadInputError("calibration: a measured time is not positive")
     given = PRIOR if prior is None else prior
-    merged = terms.copy()
-    for at, to in _TIED.items():
-        merged[:, to] += merged[:, at]
-        merged[:, at] = 0.0
-    relative = merged / measured_s[:, None]
-    fitted = _FLOOR + _least_absolute(relative, 1.0 - relative @ _FLOOR, given - _FLOOR)
-    for at, to in _TIED.items():
-        fitted[at] = fitted[to]
-    return fitted
+    relative = terms / measured_s[:, None]
+    return _FLOOR + _least_absolute(relative, 1.0 - relative @ _FLOOR, given - _FLOOR)
 
 
 def left_out_errors(terms: Array, measured_s: Array, groups: Sequence[str], prior: Array | None = None) -> Array:

@@ -57,14 +57,15 @@ def estimate_step(
         instance: of which as many are there as the layout needs.
         calibration: measured constants for this accelerator, or the nearest there are.
     """
-    seconds = step_terms(profile, layout, instance) * calibration.constants
-    total_s = float(added(seconds))
+    work, bubble = _work_and_bubble({layout.micro_batch: profile}, LayoutTable.of([layout]), instance)
+    seconds = work[:, 0] * calibration.constants
+    total_s = float(added((work + bubble)[:, 0] * calibration.constants))
     samples_per_s = layout.samples_per_step / total_s
     positions = profile.positions / layout.micro_batch
     flops = profile.model_flops / layout.micro_batch * layout.samples_per_step
     peak = instance.accelerator.peak_flops_per_s(layout.precision)
     return StepTime(
-        parts=tuple(zip(TERMS, map(float, seconds), strict=True)),
+        parts=(*zip(TERMS, map(float, seconds), strict=True), ("bubble", total_s - float(added(seconds)))),
         total_s=total_s,
         samples_per_s=samples_per_s,
         positions_per_s_per_device=samples_per_s * positions / layout.devices,
@@ -97,21 +98,37 @@ def added(terms: Array) -> Array:
 
 
 def terms_of_layouts(profiles: Mapping[int, TimeProfile], layouts: LayoutTable, instance: Instance) -> Array:
-    """Return `step_terms` of each layout, [len(TERMS), layouts]."""
+    """Return `step_terms` of each layout, [len(TERMS), layouts]: of the work, and of it again in the bubble."""
+    work, bubble = _work_and_bubble(profiles, layouts, instance)
+    return work + bubble
+
+
+def _work_and_bubble(
+    profiles: Mapping[int, TimeProfile], layouts: LayoutTable, instance: Instance
+) -> tuple[Array, Array]:
     rows = distinct_rows(profiles, COLUMNS)
-    found = np.zeros((len(TERMS), len(layouts)))
+    work, bubble = np.zeros((2, len(TERMS), len(layouts)))
     weights = profiles[min(profiles)]  # those are alike at every micro-batch
     for pp, interleave, at in layouts.pipelines():
         chosen = layouts.take(at)
         slowest = _slowest_stage(rows, chosen, instance, (pp, interleave))
         largest = rows.values["inputs"].max(axis=1)[rows.sizes(chosen.micro_batch)]
-        found[:, at] = _terms(slowest, chosen, instance, weights, largest)
-    return found
+        work[:, at] = _terms(slowest, chosen, instance, weights, largest)
+        bubble[:, at] = (pp - 1) / interleave * _of_micro_batch(slowest)
+    return work, bubble
+
+
+def _of_micro_batch(slowest: Array) -> Array:
+    """Return the terms of one micro-batch on the slowest stage, for which every other stage waits."""
+    matmul, attention, softmax, memory, tensor, expert, context, launches = slowest
+    none = np.zeros_like(matmul)
+    blocking = tensor + expert + context
+    return np.stack([matmul, attention, softmax, memory, blocking, none, none, launches, none])
 
 
 def _terms(slowest: Array, layouts: LayoutTable, instance: Instance, weights: TimeProfile, largest: Array) -> Array:
     matmul, attention, softmax, memory, tensor, expert, context, launches = slowest
-    micro_batches, bubble = layouts.accumulation, (layouts.pp - 1) / layouts.interleave
+    micro_batches = layouts.accumulation
     blocking = micro_batches * (tensor + expert + context) + sent_between_stages_s(largest, layouts, instance)
     update = _UPDATE_BYTES * updated_weights(weights, layouts) / instance.accelerator.memory_bytes_per_s
     reduction, gathers = data_parallel_s(weights, layouts, instance)
@@ -126,7 +143,6 @@ def _terms(slowest: Array, layouts: LayoutTable, instance: Instance, weights: Ti
             gathers,
             micro_batches * launches,
             micro_batches * matmul * np.log2(np.maximum(1.0, layouts.devices / instance.count)),
-            bubble * (matmul + attention + memory + tensor + expert + context),
         ]
     )
 

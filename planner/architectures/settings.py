@@ -57,9 +57,13 @@ class Settings:
         return float(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Return a truth value."""
+        """Return a truth value. Raises BadInputError: the text "false" is true to Python."""
         value = self.values.get(name)
-        return default if value is None else bool(value)
+        if value is None:
+            return default
+        if value not in (True, False):
+            raise BadInputError(f"{name} = {value!r} ({self.source}): must be true or false")
+        return bool(value)
 
     def text(self, name: str, default: str) -> str:
         """Return a text."""
@@ -76,5 +80,11 @@ class Settings:
         return list(value)
 
     def part(self, name: str) -> "Settings":
-        """Return the settings of a part, such as `vision_config`; empty ones if it says nothing of it."""
-        return Settings(self.values.get(name) or {}, f"{self.source}: {name}")
+        """Return the settings of a part, such as `vision_config`; empty ones if it says nothing of it.
+
+        Raises BadInputError.
+        """
+        value = self.values.get(name) or {}
+        if not isinstance(value, Mapping):
+            raise BadInputError(f"{name} = {value!r} ({self.source}): must be an object with settings of its own")
+        return Settings(value, f"{self.source}: {name}")

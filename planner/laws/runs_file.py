@@ -18,6 +18,9 @@ SANE = {
     "params": (1.0, 1e20), "tokens": (1.0, 1e25), "loss": (1e-9, 1e9), "flops": (1.0, 1e40),
 }  # fmt: skip
 """What a column can hold of anything that was ever or will soon be trained: beyond it, fits end in no number."""
+OUTCOME, FINISHED = "outcome", "finished"
+_OUTCOMES = {FINISHED, "diverged", "failed"}
+"""How a study (planner.loop) marks its runs, all of which it keeps: only those that finished are evidence."""
 MOST_RUNS = 200_000
 _PLAIN_NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.I | re.A
@@ -31,16 +34,17 @@ _CONSTANT_FACTOR = 1.5
 def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Runs:
     """Read runs. `columns` maps our names (KNOWN) to the file's, where they differ: {"params": "N"}.
 
-    Rows are counted from 1, the header not among them. Raises BadRunsError for a file that cannot be read, columns
-    that are missing, values that are not finite and positive, repeated rows, fewer than three runs, runs of one
-    budget, and mixed conventions. What is only odd (columns that nothing reads, `flops` at a varying ratio to
+    Rows are counted from 1, the header not among them. In the table of a study the runs that diverged or failed are
+    left out, which `Runs.notes` tells, and rows are counted without them. Raises BadRunsError for a file that cannot be
+    read, columns that are missing, values that are not finite and positive, repeated rows, fewer than three runs, runs
+    of one budget, and mixed conventions. What is only odd (columns that nothing reads, `flops` at a varying ratio to
     6 · params · tokens) is in `Runs.notes`.
     """
     names = dict(columns or {})
     if strangers := sorted(set(names) - set(KNOWN)):
         raise BadRunsError(f"column {strangers[0]}={names[strangers[0]]}: must be one of {', '.join(KNOWN)}")
     table = _table(path)
-    table = _renamed(path, table, names)
+    table, unfinished = _finished(_renamed(path, table, names))
     _refuse_mixed_conventions(path, table)
     numbers = {name: _numbers(path, name, table[name]) for name in _numeric(table)}
     _refuse_few(path, numbers)
@@ -49,7 +53,7 @@ def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Runs:
     other = {name: values for name, values in numbers.items() if name in OTHER_COLUMNS}
     group = np.array([str(value) for value in table["group"]]) if "group" in table else None
     seed = _numbers(path, "seed", table["seed"]).astype(np.int64) if "seed" in table else None
-    notes = _notes(path, table, flops, numbers)
+    notes = (*unfinished, *_notes(path, table, flops, numbers))
     runs = Runs(numbers["params"], numbers["tokens"], numbers["loss"], flops, group, seed, other, notes)
     _refuse_one_budget(path, runs)
     _refuse_repeats(path, runs)
@@ -92,6 +96,18 @@ def _renamed(path: Path, table: Mapping[str, Sequence[Any]], names: Mapping[str,
             f"Map them: --column {missing[0]}=NAME"
         )
     return renamed
+
+
+def _finished(table: dict[str, Sequence[Any]]) -> tuple[dict[str, Sequence[Any]], tuple[str, ...]]:
+    """Return a study's runs that finished, and what is to be told; a table that is no study's as it is."""
+    outcomes = [str(value) for value in table.get(OUTCOME, ())]
+    if not outcomes or not _OUTCOMES.issuperset(outcomes):
+        return table, ()
+    kept = [at for at, outcome in enumerate(outcomes) if outcome == FINISHED]
+    rest = {name: [values[at] for at in kept] for name, values in table.items() if name != OUTCOME}
+    if len(kept) == len(outcomes):
+        return rest, ()
+    return rest, (f"{len(outcomes) - len(kept)} of {len(outcomes)} runs diverged or failed, and are left out",)
 
 
 def _numeric(table: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -67,7 +67,7 @@ class Study:
 
         A run that finished stays as it is: its result is in the ledger. On disk when this returns.
         """
-        with self._locked():
+        with self.locked():
             known = {run.run: run for run in self.runs()}
             changed = 0
             for run in runs:
@@ -96,7 +96,8 @@ class Study:
         partial.replace(self.runs_path)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Hold the folder alone, to read one of its small files and write it again; never around anything slow."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "runs.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # held for the milliseconds of one small file, and dropped with its holder

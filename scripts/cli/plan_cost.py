@@ -85,7 +85,10 @@ def _names(options: SystemOptions, compare: str | None) -> list[str]:
     if compare is None:
         return [options.hw]
     if compare != "all":
-        return [name.strip() for name in compare.split(",") if name.strip()]
+        names = [name.strip() for name in compare.split(",") if name.strip()]
+        if not names:
+            raise CommandError(f"--compare {compare}: names no instance: give some with commas between, or all")
+        return names
     from planner.hardware import load_catalogue
 
     instances = load_catalogue(options.machines).instances

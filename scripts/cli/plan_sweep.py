@@ -84,6 +84,8 @@ def show_and_submit(
 ) -> int:
     """Show runs with their forecasts; with `submit` send them first, and show their jobs too."""
     jobs: dict[str, str] = {}
+    if out is not None:
+        _refuse_unwritable(out)  # before anything is sent
     if submit:
         from scripts.cli.planned_job import planned_job
         from scripts.cli.queue_connection import connect_or_start
@@ -106,13 +108,22 @@ def show_and_submit(
     return ExitCode.OK
 
 
+def _refuse_unwritable(out: Path) -> None:
+    try:
+        out.open("a").close()
+    except OSError as error:
+        raise CommandError(f"--out {out}: cannot be written: {error.strerror}") from error
+
+
 def checked_overrides(words: Sequence[str]) -> list[str]:
-    """Return the overrides without the recipe. Raises CommandError unless it is the ladder."""
+    """Return the overrides without the recipe. Raises CommandError for another recipe or a model."""
     from scripts.planning.rungs import RECIPE
 
     recipes = [word for word in words if word.startswith("recipe=")]
     if recipes != [f"recipe={RECIPE}"]:
         raise CommandError(f"{' '.join(recipes) or 'no recipe'}: write recipe={RECIPE}, the recipe with models by size")
+    if any(word.startswith("model=") for word in words):
+        raise CommandError("model=...: models are chosen by size; name some with `plan sweep --models`")
     return [word for word in words if not word.startswith("recipe=")]
 
 

@@ -44,8 +44,7 @@ def submit(
         run = one.rung.run.run
         if run not in jobs:
             [made] = client.submit([job_of(one.rung, heads[run])], key=f"plan-{study.folder.name}-{run}")
-            jobs[run] = str(made["id"])
-            _keep_jobs(study, jobs)
+            jobs[run] = _keep_job(study, run, str(made["id"]))
     return {one.rung.run.run: jobs[one.rung.run.run] for one in foretold}
 
 
@@ -159,7 +158,11 @@ def _jobs(study: Study) -> dict[str, str]:
     return jobs
 
 
-def _keep_jobs(study: Study, jobs: Mapping[str, str]) -> None:
-    partial = study.folder / f"{_JOBS_FILE}.partial"
-    partial.write_text(json.dumps(jobs, indent=1))
-    partial.replace(study.folder / _JOBS_FILE)
+def _keep_job(study: Study, run: str, job_id: str) -> str:
+    """Add a job to those of the study, as they are now: another process may be submitting runs of it too."""
+    with study.locked():
+        jobs = {**_jobs(study), run: job_id}
+        partial = study.folder / f"{_JOBS_FILE}.partial"
+        partial.write_text(json.dumps(jobs, indent=1))
+        partial.replace(study.folder / _JOBS_FILE)
+    return job_id

@@ -134,6 +134,9 @@ def grid(
     Raises BadInputError for a budget that no model can spend, or a model that there is not.
     """
     found = []
+    for name, value in (("--tokens-per-param", tokens_per_param), ("--spread", spread)):
+        if not np.isfinite(value):
+            raise BadInputError(f"{name} {value}: must be a finite number")
     for budget in budgets:
         if not (np.isfinite(budget) and budget > 0):
             raise BadInputError(f"--budgets: {budget} must be positive and finite, in FLOPs")

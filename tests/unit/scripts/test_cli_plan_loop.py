@@ -102,6 +102,24 @@ def test_forecasts_are_in_the_ledger_before_the_first_job(
     assert len(study.ledger.entries()) == 4 == len(controller.json("GET", "/v1/jobs")["jobs"])
 
 
+def test_two_sweeps_at_once_keep_each_others_jobs(
+    ostinato: Ostinato, agent: FakeAgent, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, others = Client.submit, ["1e10"]
+
+    def interrupted(client: Client, jobs: list[dict[str, object]], *, key: str) -> list[dict[str, object]]:
+        if others:
+            ok(ostinato(*SMALL, "--budgets", others.pop(), "--submit"))
+        return submit(client, jobs, key=key)
+
+    monkeypatch.setattr(Client, "submit", interrupted)
+    ok(ostinato(*SMALL, "--budgets", "2e10", "--submit"))
+    assert not others
+    run_all(agent, study, 8)
+    found = ok(ostinato("plan", "ingest", "--study", "s", "--json")).value
+    assert (found["taken_in"], found["pending"]) == (8, 0)
+
+
 def test_the_loop_closes(ostinato: Ostinato, agent: FakeAgent, study: Study) -> None:
     planned = ok(ostinato(*SMALL, "--budgets", "1e9,1e10,3e10,1e11", "--submit", "--json")).value["runs"]
     assert all(run["no_loss"] == "no run is evidence yet" for run in planned)
@@ -186,6 +204,9 @@ def test_tables_and_sweeps_of_others_are_evidence(ostinato: Ostinato, agent: Fak
         (("sweep", "recipe=lm_ladder", "--budgets", "1e5", "--models", "lm_1m"), 2, "not one step"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--submit", "--dry-run"), 2, "choose one"),
         (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--study", "../x"), 2, "it names a folder"),
+        (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--spread", "inf"), 2, "must be a finite number"),
+        (("sweep", "recipe=lm_ladder", "model=lm_1m", "--budgets", "1e10"), 2, "name some with"),
+        (("sweep", "recipe=lm_ladder", "--budgets", "1e10", "--points", "1", "--out", "no/f"), 2, "cannot be written"),
         (("next", "recipe=lm_ladder", "--spend", "1e13"), 2, "1e13flops, 2h or 5usd"),
         (("next", "recipe=lm_ladder", "--spend", "much"), 2, "must be a number and s, min, h, d or w"),
         (("next", "recipe=lm_ladder", "--spend", "1e13flops"), 3, "no run is evidence yet"),

@@ -101,6 +101,7 @@ def test_pictures(ostinato: Ostinato) -> None:
         (["time", "gpt2", "--log", "steps.csv", "--steps", "9"], "must be CSV or JSON lines"),
         (["time", "gpt2", "--tokens", "1B", "--steps", "9"], "give one of them"),
         (["cost", "gpt2"], "how long is the run"),
+        (["cost", "gpt2", "--steps", "9", "--compare", ","], "names no instance"),
         (["cost", "gpt2", "--steps", "9", "--price", "20"], "such as 20.5@2026-11-01"),
         (["cost", "gpt2", "--steps", "9", "--machines", "none.yaml"], "cannot be read"),
     ],

@@ -1,5 +1,6 @@
 """Bad input is refused in a sentence that names file, row and value; what is only odd is noted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 from planner.errors import BadRunsError, UnknownNameError
+from planner.forecasts.ledger_entries import Outcome
 from planner.laws import read_runs
+from planner.loop.study import Study, StudyRun
 
 GOOD = "params,tokens,loss\n1e8,2e9,3.1\n2e8,4e9,2.9\n4e8,8e9,2.7\n8e8,1.6e10,2.6\n"
 
@@ -109,3 +112,16 @@ def test_a_dense_model_has_sparsity_zero(tmp_path: Path) -> None:
     assert runs.column("sparsity").tolist() == [0.0, 0.5, 0.9]
     with pytest.raises(UnknownNameError, match="there are flops, loss, params, sparsity, tokens"):
         runs.column("width")
+
+
+def test_a_studys_table_is_read_without_the_runs_that_did_not_finish(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    made = [
+        StudyRun(run=str(at), params=10.0**at, tokens=10.0**at, flops=6 * 10.0 ** (2 * at), loss=9.0 - at)
+        for at in range(3, 7)
+    ]
+    lost = replace(made[0], run="lost", seed=1, loss=None, outcome=Outcome.DIVERGED)
+    study.add([made[0], lost, *made[1:]])
+    found = read_runs(study.runs_path)
+    assert found.loss.tolist() == [6.0, 5.0, 4.0, 3.0]
+    assert found.notes[0] == "1 of 5 runs diverged or failed, and are left out"
