@@ -125,7 +125,7 @@ def _ensure_token(service: Service, folder: StateFolder, path: Path, name: str, 
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a bound socket: at `port`, or, when that is 0, at the default port if it is free and else at any."""
+    """Return a socket that listens: at `port`, or, when that is 0, at the default port if it is free and else at any."""
     if port:
         return _bind(host, port)
     try:
@@ -139,6 +139,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # until then another that starts just now can bind the port too, and the later hears nothing
     except OSError as error:
         listener.close()
         raise ControllerError(

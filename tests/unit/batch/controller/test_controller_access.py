@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from fixtures_controller import AGENT, OPERATOR, Served, serving
 
+from batch.controller import server
 from batch.controller.rate_limits import Rate, RateLimits
 from batch.controller.roles import RIGHTS, Principal, Right, Role
 from batch.controller.server import Settings, serve
-from batch.errors import LimitError, NotAllowedError
+from batch.errors import ControllerError, LimitError, NotAllowedError
 from batch.state_folder import StateFolder
 
 PEOPLE = {"submitter", "team_admin", "operator"}
@@ -147,3 +148,10 @@ def test_nobody_outside_is_served_before_there_are_tokens(tmp_path: Path) -> Non
 def test_a_principal_without_the_right_is_told_who_has_it() -> None:
     with pytest.raises(NotAllowedError, match="operator may"):
         Principal("sam", Role.SUBMITTER).check(Right.MAKE_TOKENS)
+
+
+def test_two_that_start_at_once_do_not_both_believe_to_have_the_port() -> None:
+    with server._bound("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ControllerError, match=f"cannot serve at 127.0.0.1:{port}"):
+            server._bound("127.0.0.1", port)
