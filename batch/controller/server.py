@@ -125,7 +125,7 @@ def _ensure_token(service: Service, folder: StateFolder, path: Path, name: str, 
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens: at `port`, or, when that is 0, at the default port if it is free and else at any."""
+    """Return a listening socket: at `port`, or, when that is 0, at the default port if it is free, else at any."""
     if port:
         return _bind(host, port)
     try:
