@@ -61,7 +61,8 @@ Contestant = Callable[[], Mapping[str, float]]
 class Contest:
     """Who runs: ours, and each peer under the name by which the table calls it; and what cannot be had here, and why.
 
-    `absent` maps peers that take no part to the reason; `left_out` maps figures that nobody reports to theirs.
+    A peer may report some of the figures. `absent` maps peers that take no part to the reason; `left_out` maps figures
+    that nobody reports to theirs.
     """
 
     ours: Contestant

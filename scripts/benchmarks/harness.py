@@ -57,8 +57,8 @@ def spread(values: Sequence[float]) -> Spread:
 def run(bench: Bench, effort: Effort, progress: Progress) -> list[Result]:
     """Run the benchmark and return one result per figure and peer. Blocks until all rounds are over.
 
-    An exception of a contestant ends the run; it carries a note of who failed, and when. Raises ValueError when a
-    contestant does not report exactly the declared figures as positive finite numbers.
+    An exception of a contestant ends the run; it carries a note of who failed, and when. Raises ValueError unless ours
+    reports exactly the declared figures, and each peer some of them, as positive finite numbers.
     """
     num_rounds = bench.rounds[effort]
     with bench.contest(effort) as contest:
@@ -88,16 +88,17 @@ def _round(contestants: Mapping[str, Contestant], figures: Sequence[Figure], ind
     values = {}
     for name in names[first:] + names[:first]:
         try:
-            values[name] = _checked(contestants[name](), figures)
+            values[name] = _checked(contestants[name](), figures, may_be_some=name != OURS)
         except BaseException as error:
             error.add_note(f"in {kind} {index + 1} of contestant {name!r}")
             raise
     return values
 
 
-def _checked(values: Mapping[str, float], figures: Sequence[Figure]) -> Mapping[str, float]:
+def _checked(values: Mapping[str, float], figures: Sequence[Figure], *, may_be_some: bool) -> Mapping[str, float]:
     declared = {figure.name: figure for figure in figures}
-    if set(values) != set(declared):
+    is_complete = values and values.keys() <= declared.keys() if may_be_some else values.keys() == declared.keys()
+    if not is_complete:
         raise ValueError(f"reported the figures {sorted(values)}, declared are {sorted(declared)}")
     for name, value in values.items():
         if not (math.isfinite(value) and (value > 0 or (value == 0 and declared[name].may_be_zero))):
@@ -113,10 +114,11 @@ def _results(figures: Sequence[Figure], contest: Contest, rounds: Sequence[Round
             results.append(Result(figure, None, None, None, None, contest.left_out[figure.name]))
             continue
         ours = [values[OURS][figure.name] for values in rounds]
-        if not contest.peers or figure.may_be_zero:
+        peers = [name for name in contest.peers if all(figure.name in values[name] for values in rounds)]
+        if not peers or figure.may_be_zero:
             results.append(Result(figure, spread(ours), None, None, None, absent))
             continue
-        for name in contest.peers:
+        for name in peers:
             peer = [values[name][figure.name] for values in rounds]
             ratios = [a / b for a, b in zip(ours, peer, strict=True)]
             results.append(Result(figure, spread(ours), spread(peer), name, spread(ratios), absent))

@@ -16,7 +16,7 @@ from planner.laws.resampling import resample_weights
 from planner.laws.runs import Runs
 from planner.verification import law_data
 from planner.verification.law_fits import MUENNIGHOFF_OBJECTIVE
-from planner.verification.suites import suite_named
+from planner.verification.suites import checks_of
 from scripts.benchmarks.contest import Bench, Contest, Effort, Figure, Goal
 from scripts.benchmarks.planner_grid_search import (
     SCIPY_STARTS,
@@ -119,7 +119,7 @@ def _data_constrained(effort: Effort) -> Iterator[Contest]:
 def _published(effort: Effort) -> Iterator[Contest]:
     del effort
     try:
-        checks = [check for name in _SUITES for check in suite_named(name)()]
+        checks = [check for name in _SUITES for check in checks_of(name)]
     except NoReferenceDataError as error:
         yield _left_out((_MET, _UNEXPLAINED), str(error))
         return

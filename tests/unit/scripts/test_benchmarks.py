@@ -4,6 +4,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from scripts.benchmarks import __main__ as command, discovery, harness, machine,
 from scripts.benchmarks.contest import Bench, Contest, Contestant, Effort, Figure, Goal, Suite, seconds
 from scripts.benchmarks.harness import Result, Round, Spread
 
+MORE = Figure("more", "s")
 STEP = Figure("step", "s", goal=Goal(at_most=1.03))
 
 
@@ -117,6 +119,14 @@ def test_a_contestant_that_raises_is_named() -> None:
 def test_figures_are_checked(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"figures|step = "):
         run_quietly(bench(lambda: values, {}))
+
+
+def test_a_peer_may_report_some_of_the_figures() -> None:
+    both = replace(bench(lambda: {"step": 2.0, "more": 3.0}, {"peer": lambda: {"more": 6.0}}), figures=(STEP, MORE))
+    assert [(each.peer_name, each.ratio) for each in run_quietly(both)] == [(None, None), ("peer", Spread(0.5, 0.0))]
+    for wrong in ({}, {"more": 6.0, "other": 1.0}):
+        with pytest.raises(ValueError, match="figures"):
+            run_quietly(bench(lambda: {"step": 2.0}, {"peer": lambda wrong=wrong: wrong}))
 
 
 def test_a_peer_may_not_be_called_ours() -> None:
