@@ -17,7 +17,7 @@ def test_a_run_on_s3_loses_a_worker_and_ends_with_the_same_losses(
 ) -> None:
     for name, value in seaweedfs.environment.items():
         monkeypatch.setenv(name, value)  # as a user has them: credentials are never in the configuration
-    overrides = ["cluster.workers=2", "run.steps=24", "checkpoint.every_steps=8"]
+    overrides = ["cluster.workers=2", "run.steps=24", "checkpoint.every_steps=8", "checkpoint.when_busy=wait"]
     local = train(make_plan("local", *overrides))
     plan = make_plan("remote", *overrides, f"checkpoint.url={seaweedfs.url()}")
     remote = train(plan, [kill_rank(0, after_step=12)])
