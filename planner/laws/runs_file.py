@@ -104,7 +104,8 @@ def _finished(table: dict[str, Sequence[Any]]) -> tuple[dict[str, Sequence[Any]]
     if not outcomes or not _OUTCOMES.issuperset(outcomes):
         return table, ()
     kept = [at for at, outcome in enumerate(outcomes) if outcome == FINISHED]
-    rest = {name: [values[at] for at in kept] for name, values in table.items() if name != OUTCOME}
+    others = {name: values for name, values in table.items() if name != OUTCOME}
+    rest: dict[str, Sequence[Any]] = {name: [values[at] for at in kept] for name, values in others.items()}
     if len(kept) == len(outcomes):
         return rest, ()
     return rest, (f"{len(outcomes) - len(kept)} of {len(outcomes)} runs diverged or failed, and are left out",)
