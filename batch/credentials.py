@@ -57,6 +57,8 @@ _FORM = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST_FORM = 15
+_SHORT_WORDS = re.compile(r"(?:[\w.+\-]{0,14}\n)*+")
+"""Lines that are nothing by their form: only the name before them could tell."""
 _VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s;&|)'\"]+)"
 _ASSIGNED = re.compile(rf"(?<![\w.\-])(?P<name>-{{0,2}}[A-Za-z_][\w.\-]*)(?P<between>=){_VALUE}")
 _OPTION = re.compile(rf"(?<![\w.\-])(?P<name>--?[A-Za-z][\w.\-]*)(?P<between>\s+)(?!-){_VALUE}")
@@ -103,6 +105,14 @@ def refuse_credentials(value: Any, where: str = "payload", depth: int = 0) -> No
             refuse_credentials(inner, f"{where}.{key}", depth + 1)
     elif isinstance(value, (list, tuple)):
         _refuse_in_words(value, where, depth)
+
+
+def refuse_assigned(name: str, values: Sequence[str], where: str) -> None:
+    """Check that no `name=value` is a credential, at little cost for thousands of short values. Raises as above."""
+    lines = "".join(f"{value}\n" for value in values)
+    short = _SHORT_WORDS.fullmatch(lines) is not None and lines.count("\n") == len(values)
+    telling = values if is_credential(name.lstrip("-+~")) or not short else values[:1]
+    refuse_credentials([f"{name}={value}" for value in telling], where)
 
 
 def _refuse_in_words(words: Sequence[Any], where: str, depth: int) -> None:

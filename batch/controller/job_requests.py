@@ -12,7 +12,7 @@ from typing import Any
 
 from batch.code_bundle import is_address
 from batch.controller.roles import Principal, Role
-from batch.credentials import refuse_credentials
+from batch.credentials import refuse_assigned, refuse_credentials
 from batch.errors import BadRequestError
 from batch.json_values import from_json
 from batch.model import JobSpec, SweepSpec
@@ -55,7 +55,8 @@ def sweep_from_json(raw: Any, resolve: Resolve, who: Principal) -> SweepSpec:
     spec = from_json(SweepSpec, {**raw, "template": template}, "sweep")
     who.check_team(spec.template.team)
     _check_payload(spec.template, "sweep.template.payload")
-    refuse_credentials([f"{key}={value}" for key, values in spec.axes for value in values], "sweep.axes")
+    for at, (key, values) in enumerate(spec.axes):
+        refuse_assigned(key, values, f"sweep.axes[{at}]")
     return spec
 
 
