@@ -69,6 +69,7 @@ _MEMBER = re.compile(
 _CURL = re.compile(r"(?:\S*/)?curl")
 _USER = re.compile(r"--(?:proxy-)?user|-[uU]")
 _LOGIN = re.compile(r"(?P<user>[^\s:'\"$]*:)(?!\$|\*)[^\s'\"]+")
+_FUSED_LOGIN = re.compile(r"(?P<user>(?:--(?:proxy-)?user=|-[uU])[^\s:'\"$]*:)(?!\$|\*)[^\s'\"]+")
 _CURL_LOGIN = re.compile(
     rf"(?P<call>\bcurl\s(?:[^;&|\n]{{0,200}}?\s)?(?:{_USER.pattern})[\s=]?['\"]?)(?P<user>[^\s:'\"$]{{0,80}}:)"
     r"(?!\$|\*)[^\s'\"]+"
@@ -164,8 +165,8 @@ def _shown_words(words: Sequence[Any]) -> Iterator[tuple[Any, Any, str]]:
         is_name = _NAME.fullmatch(name) is not None and is_credential(name.lstrip("-+~"))
         if option and not word.startswith("-") and _is_open(word):
             yield word, MASK, option
-        elif is_login and _LOGIN.fullmatch(word):
-            yield word, _LOGIN.sub(rf"\g<user>{MASK}", word), "password"
+        elif of_curl and (login := (_LOGIN if is_login else _FUSED_LOGIN).fullmatch(word)):
+            yield word, login["user"] + MASK, "password"
         elif equals and is_name and _is_open(text):
             yield word, f"{name}={MASK}", name.lstrip("-+~")
         else:

@@ -192,6 +192,8 @@ OPEN: list[dict[str, Any]] = [
     {"command": ["sh", "-c", f'x --json "{{\\"apiKey\\": \\"{CANARY}\\"}}"']},
     {"command": ["x", f"headers={{'token': '{CANARY}'}}"]},
     {"command": ["curl", "-s", "-u", f"me:{CANARY}", "https://host"]},
+    {"command": ["curl", f"-ume:{CANARY}", "https://host"]},
+    {"command": ["/usr/bin/curl", f"--proxy-user=me:{CANARY}", "https://host"]},
     {"command": ["sh", "-c", f"cd a && curl -s --user 'me:{CANARY}' https://host"]},
     {"command": ["x", f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.{CANARY}"]},
     {"command": ["x", f"hf_{CANARY.replace('-', '') * 3}"]},
