@@ -53,6 +53,8 @@ class CommandLauncher:
         self._processes = processes
         self._looked_s: dict[tuple[int, int], float] = {}
         """When it was last asked whether the runners of an attempt live."""
+        self._runners: dict[tuple[int, int, int], str] = {}
+        """Who runs which process of an attempt: somebody may remove the folder that says so."""
 
     def start(self, lease: Lease) -> None:
         """See Launcher. Starts what is not started yet: an attempt is run once, however often this is called."""
@@ -96,6 +98,8 @@ class CommandLauncher:
         if len(ended) < len(lease.nodes):
             return None
         self._looked_s.pop((lease.uid, lease.attempt), None)
+        for rank in range(len(lease.nodes)):
+            self._runners.pop((lease.uid, lease.attempt, rank), None)
         return judge(ended)
 
     def progress(self, lease: Lease) -> Progress:
@@ -149,8 +153,11 @@ class CommandLauncher:
         return self._processes.living(by_node)
 
     def _runner(self, lease: Lease, rank: int) -> str | None:
+        key = (lease.uid, lease.attempt, rank)
         started = read_json(rank_path(lease, rank) / "started.json")
-        return None if started is None else str(started["process"])
+        if started is not None:
+            self._runners[key] = str(started["process"])
+        return self._runners.get(key)
 
     def _gone(self, lease: Lease, rank: int, runner: str) -> ProcessExit:
         mark = f"OSTINATO_CHECKPOINT_FILE={checkpoint_path(lease)}"

@@ -102,8 +102,9 @@ def run(folder: Path) -> None:
 def _keep(path: Path, end: dict[str, Any], room: Path) -> None:
     """Write down how it ended; on a full disk into the blocks that `room` has."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         replace_json(path, end, durable=True)
-        room.unlink()
+        room.unlink(missing_ok=True)
     except OSError:
         with room.open("r+b") as file:
             file.write(json.dumps(end).encode())

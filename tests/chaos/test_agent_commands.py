@@ -1,6 +1,7 @@
 """Commands under a real agent process and a controller in memory: outcomes, stops, gangs, logs, adoption."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -169,6 +170,21 @@ def test_a_vanished_runner_is_noticed_and_what_it_started_is_killed(
     ended = controller.wait_for_end(1)
     assert (ended.state, ended.cause) == ("failed", Cause.INFRASTRUCTURE)
     wait_until(lambda: not list(session_members(runner.pid)), "the session to be empty")
+
+
+def test_a_job_whose_folder_is_removed_goes_on_and_runs_once(
+    controller: FakeController, agent: AgentProcess, tmp_path: Path
+) -> None:
+    said, go = tmp_path / "said", tmp_path / "go"
+    controller.place(grant(1, *shell(f"echo once >> {said}; while ! test -e {go}; do sleep 0.05; done")))
+    wait_until(lambda: lines(said) == ["once"], "the job to begin")
+    controller.wait_until_started(1)
+    shutil.rmtree(agent.folder / "jobs/1")
+    controller.place(grant(2, *shell("true")))
+    assert controller.wait_for_end(2).state == "succeeded"  # looked at after it was removed
+    assert (1, 1) not in controller.ends
+    go.touch()
+    assert (controller.wait_for_end(1).state, lines(said)) == ("succeeded", ["once"])
 
 
 def test_a_controller_that_is_away_stops_nothing(controller: FakeController, agent: AgentProcess) -> None:
