@@ -29,7 +29,7 @@ class ControllerRecord:
     """What a controller that serves writes about itself.
 
     `process` tells its process from a later one of the same number (ProcessIdentity, as text); earlier versions left
-    it out.
+    it out. So did they `host`, the address that it was told to serve at.
     """
 
     url: str
@@ -37,6 +37,7 @@ class ControllerRecord:
     database: str
     started_s: float
     process: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

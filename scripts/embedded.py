@@ -18,6 +18,7 @@ from batch.state_folder import ControllerRecord, StateFolder
 from scripts.origin import OUTER_SEARCH_PATH, REPOSITORY
 
 LOCAL_POOL = "local"
+_LOOPBACK = "127.0.0.1"
 _CONTROLLER, _AGENT = "batch.controller", "scripts.cli"
 """The modules that their processes run."""
 _START_TIMEOUT_S = 120.0
@@ -30,24 +31,25 @@ _REVIVE_EVERY_S = 10.0
 def start_controller(
     folder: StateFolder,
     *,
-    host: str = "127.0.0.1",
+    host: str | None = None,
     port: int = 0,
     database: str | None = None,
     with_agent: bool = True,
 ) -> ControllerRecord:
     """Return the controller of `folder` once it answers; starts it, and its agent, when they do not run.
 
-    Blocking, for at most two minutes. Several processes may call at the same time: one starts, all return the same.
+    `host` None and `port` 0: loopback, at any port, when it is started, and wherever it serves already. Blocking, for
+    at most two minutes. Several processes may call at the same time: one starts, all return the same.
     Raises ControllerError with the end of its log when it does not start, and when one serves elsewhere already.
     """
     folder.create()
     with _alone(folder.path / "start.lock"):
         record = folder.record()
         if record is None or not _answers(folder, record):
-            words = ["--home", str(folder.path), "--host", host, "--port", str(port)]
+            words = ["--home", str(folder.path), "--host", host or _LOOPBACK, "--port", str(port)]
             words += [] if database is None else ["--db", database]
             record = _started(_spawn(_CONTROLLER, words, folder.logs_path / "controller.log"), folder)
-        _check_place(record, port, database)
+        _check_place(record, host, port, database)
         if with_agent:
             _start_agent(folder)
         elif agent_pid(folder) is None:
@@ -55,8 +57,9 @@ def start_controller(
     return record
 
 
-def _check_place(record: ControllerRecord, port: int, database: str | None) -> None:
-    wanted = [f"--port {port}"] if port and port != urlsplit(record.url).port else []
+def _check_place(record: ControllerRecord, host: str | None, port: int, database: str | None) -> None:
+    wanted = [f"--host {host}"] if host not in {None, record.host} else []
+    wanted += [f"--port {port}"] if port and port != urlsplit(record.url).port else []
     wanted += [f"--db {database}"] if database not in {None, record.database} else []
     if wanted:
         raise ControllerError(

@@ -62,7 +62,7 @@ def serve(settings: Settings) -> None:
         with _bound(settings.host, settings.port) as listener:
             url = _url(settings.host, listener.getsockname()[1])
             process = str(ProcessIdentity.of(os.getpid()))
-            record = ControllerRecord(url, os.getpid(), database, time.time(), process)
+            record = ControllerRecord(url, os.getpid(), database, time.time(), process, settings.host)
             _Server(service, folder, record).run(sockets=[listener])
         if queue.failure is not None:
             raise StoreError(f"{queue.failure}: the controller has ended; started again it knows what was acknowledged")

@@ -16,7 +16,9 @@ from scripts.cli.output import OutputFormat, OutputOption, format_duration, prin
 
 def up(
     *,
-    host: Annotated[str, typer.Option(help="address to serve at; beyond this machine only with tokens")] = "127.0.0.1",
+    host: Annotated[
+        str | None, typer.Option(help="address to serve at; beyond this machine only with tokens [127.0.0.1]")
+    ] = None,
     port: Annotated[int, typer.Option(help="0: 8733 if it is free, else any")] = 0,
     db: Annotated[str | None, typer.Option(help="database [queue.db in $OSTINATO_HOME or ~/.ostinato]")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="return once it serves")] = False,

@@ -80,7 +80,7 @@ def test_one_that_serves_elsewhere_is_told_and_a_folder_that_cannot_be_written_t
     ostinato: Ostinato, home: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = start_controller(home, with_agent=False)
-    for words in (("--port", "1"), ("--db", "other.db")):
+    for words in (("--port", "1"), ("--db", "other.db"), ("--host", "::1")):
         said = ostinato("up", "-d", "--no-agent", *words)
         told = f"at {record.url} already, and not with {' '.join(words)}"
         assert (said.code, told in said.err) == (4, True), said.err
