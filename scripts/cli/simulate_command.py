@@ -1,5 +1,6 @@
-"""`simulate`: a recorded trace under the queue's own scheduler, or under one of the policies to compare with."""
+"""`simulate`: a recorded trace under the queue's own scheduler, and under the policies to compare with."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,14 +11,15 @@ import typer
 from scripts.cli.cli_errors import CommandError
 from scripts.cli.exit_codes import ExitCode
 from scripts.cli.output import JsonOption, OutputFormat, OutputOption, print_facts, print_json, print_table
+from scripts.cli.simulate_beside import draw_beside, print_beside
 
 if TYPE_CHECKING:
-    from batch.simulator import Cluster, Outcome, Report, Trace
+    from batch.simulator import Cluster, Outcome, PolicyName, Report, Trace
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 _FORMATS = "philly, gavel, tiresias or ostinato"
-_POLICIES = "default (the queue's own), fifo, easy, fair, las or srtf_oracle"
+_POLICIES = "default (the queue's own), fifo, easy, fair, las or srtf_oracle; several with commas between them"
 _GROUP_COLUMNS = ("jobs", "mean h", "p50 h", "p99 h", "first wait h", "delay h")
 
 
@@ -43,23 +45,38 @@ def simulate(  # noqa: PLR0913 - the options of one command line
 ) -> int:
     """Simulate a queue on a recorded trace: completion times, fairness, utilisation, what preemption cost."""
     from batch.errors import BadRequestError
-    from batch.simulator import Physics, PolicyName, TraceFormat, read_trace, report_of, simulate as run
+    from batch.simulator import Physics, TraceFormat, read_trace, report_of, simulate as run
 
     try:
         jobs = read_trace(trace, _one_of(TraceFormat, "--format", trace_format), throughputs=throughputs)
         jobs = _window(jobs, first, days)
         physics = Physics(checkpoint_every_s=checkpoint_every_s, restart_s=restart_s)
-        outcome = run(jobs, _cluster(jobs, gpus, nodes), _one_of(PolicyName, "--policy", policy), physics=physics)
+        cluster, policies = _cluster(jobs, gpus, nodes), _policies(policy)
+        outcomes = [run(jobs, cluster, each, physics=physics) for each in policies]
     except BadRequestError as error:
         raise CommandError(str(error)) from error
-    report = report_of(outcome)
-    if as_json or output is OutputFormat.JSON:
-        print_json(report.to_json())
+    reports = [report_of(outcome) for outcome in outcomes]
+    is_quiet = as_json or output is OutputFormat.JSON
+    if is_quiet:
+        values = [report.to_json() for report in reports]
+        print_json(values if len(values) > 1 else values[0])
+    elif len(reports) > 1:
+        print_beside(reports)
     else:
-        _print(report)
+        _print(reports[0])
     if plot is not None:
-        _draw(outcome, plot, quiet=as_json or output is OutputFormat.JSON)
+        _draw(outcomes, reports, plot, quiet=is_quiet)
     return ExitCode.OK
+
+
+def _policies(text: str) -> list["PolicyName"]:
+    from batch.simulator import PolicyName
+
+    names = [_one_of(PolicyName, "--policy", name.strip()) for name in text.split(",")]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise CommandError(f"--policy {text}: {twice[0]} stands there twice")
+    return names
 
 
 def _one_of(kinds: type[_Choice], option: str, text: str) -> _Choice:
@@ -127,11 +144,13 @@ def _unfairness(report: "Report") -> str:
     return f"{report.unfairness_hourly:.3f} per hour{daily} ({report.contended_hours} contended hours)"
 
 
-def _draw(outcome: "Outcome", folder: Path, *, quiet: bool) -> None:
+def _draw(outcomes: Sequence["Outcome"], reports: Sequence["Report"], folder: Path, *, quiet: bool) -> None:
     from batch.simulator import draw
 
     try:
-        files = draw(outcome, folder)
+        files = [path for outcome in outcomes for path in draw(outcome, folder)]
+        if len(reports) > 1:
+            files.append(draw_beside(reports, folder))
     except ImportError as error:
         raise CommandError(f"--plot needs matplotlib: pip install 'ostinato[plot]' ({error})") from error
     if not quiet:

@@ -51,9 +51,24 @@ def test_pictures(ostinato: Ostinato) -> None:
     assert "pictures/default-queue.png" in said.out
 
 
+def test_policies_beside_each_other(ostinato: Ostinato) -> None:
+    pytest.importorskip("matplotlib")
+    said = ostinato(*TRACE, "--gpus", "4", "--policy", "default,fifo,las", "--plot", "pictures")
+    assert [line.split()[0] for line in said.out.splitlines() if line[:4] in {"defa", "fifo", "las "}] == [
+        "default", "fifo", "las",
+    ]  # fmt: skip
+    picture = Path("pictures/policies.svg").read_text()
+    assert picture.startswith("<svg")
+    assert all(f">{name}<" in picture for name in ("default", "fifo", "las"))
+    values = ostinato(*TRACE, "--gpus", "4", "--policy", "fifo,las", "--json").value
+    assert [value["policy"] for value in values] == ["fifo", "las"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--policy", "fifo,las,fifo"], "--policy fifo,las,fifo: fifo stands there twice"),
+        (["--policy", "fifo,"], "--policy : must be one of"),
         (["--policy", "best"], "--policy best: must be one of default, fifo, easy, fair, las, srtf_oracle"),
         (["--from", "1970-01-02"], "--from and --days: give both"),
         (["--from", "2017-10-01", "--days", "1"], "the trace goes from 1970-01-02"),
