@@ -30,8 +30,6 @@ LOCAL_OPERATOR = "local"
 LOCAL_AGENT = "local-agent"
 _SHUTDOWN_S = 3
 _KEEP_ALIVE_S = 75
-_SWITCH_INTERVAL_S = 0.001
-"""How long the writer, back from the disk, waits at most for the interpreter while the event loop is busy."""
 _NEW_OBJECTS = 20_000
 """Made between two looks for garbage among them. Jobs stay: looking after every 700 objects took 5 % of the time."""
 
@@ -168,7 +166,6 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     folder = StateFolder(given.home.absolute()) if given.home else StateFolder.of_user()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.set_threshold(_NEW_OBJECTS)
     # uvicorn ends its own work at a signal and then raises it again, which must not keep the queue from closing.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -34,7 +34,7 @@ class WholeWrites:
 
     def _send(self) -> None:
         written, self._written = self._written, []
-        if written:
+        if written and not self._transport.is_closing():  # else whoever asked has gone meanwhile
             self._transport.write(b"".join(written))
 
 

@@ -18,6 +18,9 @@ class Recorded(asyncio.Transport):
     def close(self) -> None:
         self.done.append("closed")
 
+    def is_closing(self) -> bool:
+        return "closed" in self.done
+
     def pause_reading(self) -> None:
         self.done.append("paused")
 
@@ -46,6 +49,18 @@ def test_what_was_written_is_sent_before_the_connection_is_closed() -> None:
         return transport.done
 
     assert asyncio.run(turn()) == [b"refused", "closed"]
+
+
+def test_nothing_is_sent_to_whoever_has_gone_meanwhile() -> None:
+    async def turn() -> list[bytes | str]:
+        transport = Recorded()
+        writes = WholeWrites(transport, asyncio.get_running_loop())
+        writes.write(b"late")
+        transport.close()
+        await asyncio.sleep(0)
+        return transport.done
+
+    assert asyncio.run(turn()) == ["closed"]
 
 
 def test_all_else_is_the_transports() -> None:
