@@ -20,7 +20,11 @@ from sqlalchemy import Column, Connection, Dialect, Executable, Table, bindparam
 
 _MAX_PARAMETERS = 999
 """In one statement; what every build of SQLite takes."""
-_MAX_STATEMENTS = 256
+_MAX_ROWS = 64
+"""In one statement. There is one for each number of rows, since after each statement a commit may have to wait for the
+interpreter."""
+MAX_STATEMENTS = 512
+"""That are remembered, here and by the driver: those of four tables, and the others."""
 
 
 def execute(connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Any:
@@ -34,7 +38,7 @@ def execute(connection: Connection, statement: Executable, values: Mapping[str, 
 
 def bulk_insert(connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows that have a value for each of `names`, in that order; the other columns get their defaults."""
-    for some in _by_powers_of_two(rows, _MAX_PARAMETERS // len(names)):
+    for some in _pieces(rows, min(_MAX_ROWS, _MAX_PARAMETERS // len(names))):
         text, order = _insertion(table, names, connection.dialect, len(some))
         if order != tuple(range(len(names))):
             some = list(map(itemgetter(*order), some))
@@ -43,7 +47,7 @@ def bulk_insert(connection: Connection, table: Table, names: tuple[str, ...], ro
 
 def rows_with(connection: Connection, column: Column[Any], values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a table, in the order of its columns, in which `column` is one of `values`."""
-    for some in _by_powers_of_two(values, _MAX_PARAMETERS):
+    for some in _pieces(values, _MAX_ROWS):
         text = _selection(column, connection.dialect, len(some))
         yield from _run(connection, text, some).fetchall()
 
@@ -54,23 +58,18 @@ def _run(connection: Connection, text: str, values: Sequence[Any]) -> Any:
     return cursor
 
 
-def _by_powers_of_two(rows: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
-    """Yield pieces whose lengths are powers of two, so that there are few different statements to prepare."""
-    at = 0
-    while left := len(rows) - at:
-        size = 1 << (min(left, most).bit_length() - 1)
-        yield rows[at : at + size]
-        at += size
+def _pieces(rows: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    return (rows[at : at + most] for at in range(0, len(rows), most))
 
 
-@lru_cache(maxsize=_MAX_STATEMENTS)
+@lru_cache(maxsize=MAX_STATEMENTS)
 def _compiled(statement: Executable, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
     """Return the text of a statement, and the names of its parameters in order."""
     compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # all that is executed compiles
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-@lru_cache(maxsize=_MAX_STATEMENTS)
+@lru_cache(maxsize=MAX_STATEMENTS)
 def _insertion(table: Table, names: tuple[str, ...], dialect: Dialect, count: int) -> tuple[str, tuple[int, ...]]:
     """Return the statement for `count` rows, and where in a row its parameters are."""
     compiled = insert(table).compile(dialect=dialect, column_keys=list(names))
@@ -79,7 +78,7 @@ def _insertion(table: Table, names: tuple[str, ...], dialect: Dialect, count: in
     return head + values + ", ".join([one] * count), order
 
 
-@lru_cache(maxsize=_MAX_STATEMENTS)
+@lru_cache(maxsize=MAX_STATEMENTS)
 def _selection(column: Column[Any], dialect: Dialect, count: int) -> str:
     """Return the statement that looks for `count` values."""
     wanted: list[Any] = [bindparam(f"value_{number}") for number in range(count)]

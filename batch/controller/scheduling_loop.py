@@ -25,7 +25,8 @@ _AFTER_FAILURE_S = 1.0
 _REST = 9.0
 """The loop rests this many times as long as the last round took, so that a flood of submissions is not paid for with a
 decision each, and the threads that answer requests get their turns."""
-_MAX_REST_S = 0.25
+_MIN_REST_S, _MAX_REST_S = 0.01, 0.25
+"""At the least, so that what comes while jobs are submitted one by one is heard together, and not at every commit."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class SchedulingLoop:
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("a round of the scheduler failed; the next one begins in %g s", _AFTER_FAILURE_S)
                 time.sleep(_AFTER_FAILURE_S)
-            time.sleep(min(_MAX_REST_S, _REST * (time.monotonic() - began_s)))
+            time.sleep(max(_MIN_REST_S, min(_MAX_REST_S, _REST * (time.monotonic() - began_s))))
 
     def _round(self) -> None:
         self._follow()
