@@ -50,7 +50,10 @@ class Bell:
 
 
 class Service:
-    """One controller. `start` and `stop` in the event loop that serves; `queue` is open, and stays so."""
+    """One controller. `start` and `stop` in the event loop that serves; `queue` is open, and stays so.
+
+    `clock` is the machine's, by which tokens expire; all else goes by the queue's.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,6 @@ class Service:
         rate_limits: RateLimits | None = None,
     ) -> None:
         self.queue = queue
-        self.clock = clock
         self.tokens = Tokens(queue, clock)
         self.limits = rate_limits or RateLimits()
         self.code = CodeStore(code_folder)
@@ -138,8 +140,8 @@ class Service:
         began_s = time.monotonic()
         state = SchedulerState(self._policy, self._recall)
         self.board = Board(self.queue)
-        self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.clock)
-        self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.clock)
+        self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.queue.clock)
+        self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.queue.clock)
         # Nothing is recorded before we serve, so that nothing falls between listening and replaying, or into both.
         self.seq = self.queue.listen(self._hear)
         self.desk.revision = self.seq

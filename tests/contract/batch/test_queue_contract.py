@@ -281,7 +281,7 @@ def test_time_never_goes_back(queue: Queue, clock: Any, caplog: pytest.LogCaptur
     clock.now_s = 10.0
     (uid,) = queue.submit([command()])
     queue.hold(uid)
-    assert queue.job(uid).submitted_s == 1_000.0
+    assert 1_000.0 <= queue.job(uid).submitted_s <= queue.job(uid).changed_s < 1_100.0
     assert len([record for record in caplog.records if "clock" in record.message]) == 1
     clock.now_s = 2_000.0
     queue.release(uid)
