@@ -38,7 +38,7 @@ class Roster:
     def add_job(self, uid: int, spec: JobSpec, now_s: float) -> None:
         """A job exists."""
         job = self.jobs[uid] = self._record(uid, spec, now_s)
-        self._depend(job, spec)
+        self._depend(job)
         self.admit(job, now_s)
 
     def add_sweep(self, uid: int, first_uid: int, spec: SweepSpec, now_s: float) -> None:
@@ -55,7 +55,7 @@ class Roster:
         )
         model.sweep = sweep
         insort(self._firsts, (first_uid, uid))
-        self._depend(model, spec.template)
+        self._depend(model)
         self.admit_untouched(sweep, now_s)
 
     def knows(self, uid: int) -> bool:
@@ -137,9 +137,14 @@ class Roster:
             self.waiting.refresh(sweep.uid)
         for dependent in self._dependents.pop(uid, ()):
             target = self._target(dependent)
-            for dependency in target.spec.after:
-                if dependency.uid == uid and (ok or not dependency.ok):
-                    target.unmet.discard(uid)
+            if target is None or uid not in target.unmet:
+                continue
+            if not ok and any(dependency.ok for dependency in target.spec.after if dependency.uid == uid):
+                self._dependents[uid].append(dependent)  # until it has been run again, and well
+                continue
+            target.unmet.discard(uid)
+            if not target.unmet:
+                self._depend(target)  # what was over before may run again
             self._retry(dependent, now_s)
 
     def forget(self, job: JobRecord) -> None:
@@ -155,12 +160,22 @@ class Roster:
     def recall(self, uid: int, spec: JobSpec, since_s: float) -> JobRecord:
         """A job that was forgotten exists again, as it was submitted at `since_s`. It is not admitted yet."""
         job = self.jobs[uid] = self._record(uid, spec, since_s)
-        self._depend(job, spec)
         return job
 
-    def reopen(self, uid: int) -> None:
-        """A job that was over runs again: what is submitted from now on waits for it."""
-        self._outcomes.pop(uid, None)
+    def reopen(self, job: JobRecord) -> None:
+        """A job that was over runs again: who looks from now on waits for it, and for its sweep.
+
+        What may start already stays so; the job itself waits for what is not over now.
+        """
+        self._outcomes.pop(job.uid, None)
+        if job.sweep is not None:
+            self._outcomes.pop(job.sweep.uid, None)
+        self.depend_again(job)
+
+    def depend_again(self, job: JobRecord) -> None:
+        """Let the job wait for what is not as it wants it now: what was over before may run again."""
+        job.unmet.clear()
+        self._depend(job)
 
     def count_placed(self, sweep: SweepRecord, by: int) -> None:
         """Count a member that got a place, or gave one back."""
@@ -207,18 +222,19 @@ class Roster:
         if now_s < at_s < inf and not job.due:
             heappush(self._timers, (at_s, job.uid))
 
-    def _depend(self, job: JobRecord, spec: JobSpec) -> None:
+    def _depend(self, job: JobRecord) -> None:
         """Note what the job waits for. A dependency that nobody knows any more is over, and well."""
-        for dependency in spec.after:
+        for dependency in job.spec.after:
             outcome = self._outcomes.get(dependency.uid)
             known = dependency.uid in self.sweeps or dependency.uid in self.jobs or self._sweep_of(dependency.uid)
             if (outcome is None and known) or (outcome is False and dependency.ok):
                 job.unmet.add(dependency.uid)
                 self._dependents[dependency.uid].append(job.uid)
 
-    def _target(self, uid: int) -> JobRecord:
+    def _target(self, uid: int) -> JobRecord | None:
+        """Return what waits under `uid`; None for a job that was cancelled while it waited, and is forgotten."""
         sweep = self.sweeps.get(uid)
-        return self.jobs[uid] if sweep is None else sweep.model
+        return self.jobs.get(uid) if sweep is None else sweep.model
 
     def _sweep_of(self, uid: int) -> SweepRecord | None:
         at = bisect_right(self._firsts, (uid, inf)) - 1

@@ -187,7 +187,9 @@ class SchedulerState:
 
     def _job_released(self, event: events.JobReleased) -> None:
         def release(job: JobRecord) -> None:
-            job.held = False
+            if job.held:
+                job.held = False
+                self.roster.depend_again(job)
 
         self._each(event.uid, release)
 
@@ -334,7 +336,7 @@ class SchedulerState:
             job.sweep.count_end(job.outcome, -1)
         job.outcome, job.stop_s, job.eligible_s, job.attained_s, job.counted_bin = None, self.clock_s, 0.0, 0.0, -1
         job.held = False
-        self.roster.reopen(job.uid)
+        self.roster.reopen(job)
         self.roster.admit(job, self.clock_s)
 
     def _vacate(self, job: JobRecord) -> None:
