@@ -141,18 +141,21 @@ def _axis(override: Override, search: SearchPath, most: int) -> Axis:
         raise OverrideError([Problem(path, "an interval has no members of its own", COMMAND_LINE, advice=advice)])
     if isinstance(value, RangeSweep):
         _check_range(path, value, most)
-    names = value.filter(search.options(path)) if isinstance(value, Glob) else _in_order(override)
+    names = _values(override, search)
     if not names:
         raise OverrideError([Problem(path, "no value at all", COMMAND_LINE, advice="correct the range or the glob")])
     return path, tuple(names)
 
 
-def _in_order(override: Override) -> list[str]:
+def _values(override: Override, search: SearchPath) -> list[str]:
     """Return the values; what is shuffled comes in the same order each time, for the same sweep is submitted once."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(search.options(override.key_or_group))
     before = random.getstate()
     random.seed(override.input_line)
     try:
-        return [str(value) for value in override.sweep_string_iterator()]
+        return [str(each) for each in override.sweep_string_iterator()]
     finally:
         random.setstate(before)
 
