@@ -23,6 +23,7 @@ from batch.job_queue import Queue
 from batch.model import JobSpec, Pool, Shape, Team
 from batch.records import Job
 from batch.scheduler import PolicyConfig, SchedulerState
+from batch.states import JobState
 
 _SILENCE_CHECK_S = 5.0
 
@@ -155,12 +156,20 @@ class Service:
         finally:
             gc.freeze()
             gc.enable()
+        state.ask_outcomes(self._outcome_of)
         self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
 
     def _recall(self, uid: int) -> tuple[JobSpec, float]:
         job = self.queue.job(uid)
         return job.spec, job.submitted_s
+
+    def _outcome_of(self, uid: int) -> bool | None:
+        try:
+            states = {self.queue.job(uid).state}
+        except NotFoundError:
+            states = set(self.queue.sweep(uid).counts)
+        return states == {JobState.SUCCEEDED} if all(state.is_terminal for state in states) else None
 
     def _hear(self, committed: "list[tuple[int, Event]]") -> None:
         for _, event in committed:

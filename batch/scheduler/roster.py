@@ -5,6 +5,7 @@ What may not start is in no bucket; it is found again by the event or the timer 
 
 from bisect import bisect_right, insort
 from collections import defaultdict
+from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 
@@ -16,6 +17,10 @@ from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
 from batch.scheduler.policy import PolicyConfig, due_at_s
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
+
+
+OutcomeOf = Callable[[int], bool | None]
+"""From the uid of a job or sweep to whether it has ended well; None while it is not over."""
 
 
 class Roster:
@@ -34,6 +39,7 @@ class Roster:
         self._dependents: dict[int, list[int]] = defaultdict(list)
         self._timers: list[tuple[float, int]] = []
         self._outcomes: dict[int, bool] = {}
+        self.outcome_of: OutcomeOf | None = None
 
     def add_job(self, uid: int, spec: JobSpec, now_s: float) -> None:
         """A job exists."""
@@ -223,13 +229,27 @@ class Roster:
             heappush(self._timers, (at_s, job.uid))
 
     def _depend(self, job: JobRecord) -> None:
-        """Note what the job waits for. A dependency that nobody knows any more is over, and well."""
+        """Note what the job waits for."""
         for dependency in job.spec.after:
-            outcome = self._outcomes.get(dependency.uid)
-            known = dependency.uid in self.sweeps or dependency.uid in self.jobs or self._sweep_of(dependency.uid)
-            if (outcome is None and known) or (outcome is False and dependency.ok):
+            outcome = self._outcome(dependency.uid)
+            if outcome is None or (outcome is False and dependency.ok):
                 job.unmet.add(dependency.uid)
                 self._dependents[dependency.uid].append(job.uid)
+
+    def _outcome(self, uid: int) -> bool | None:
+        """Return whether a job or sweep has ended well; None while it is not over.
+
+        What is not in memory is over, and is asked for; with nobody to ask, as in a replay, it has ended well.
+        """
+        outcome = self._outcomes.get(uid)
+        if outcome is not None or uid in self.sweeps or uid in self.jobs or self._sweep_of(uid) is not None:
+            return outcome
+        if self.outcome_of is None:
+            return True
+        outcome = self.outcome_of(uid)
+        if outcome is not None:
+            self._outcomes[uid] = outcome
+        return outcome
 
     def _target(self, uid: int) -> JobRecord | None:
         """Return what waits under `uid`; None for a job that was cancelled while it waited, and is forgotten."""

@@ -20,7 +20,7 @@ from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.pieces import Pieces
 from batch.scheduler.policy import PolicyConfig, always_preempts
-from batch.scheduler.roster import Roster
+from batch.scheduler.roster import OutcomeOf, Roster
 from batch.scheduler.running import Running
 from batch.scheduler.shares import NUM_KINDS, Shares
 
@@ -63,6 +63,13 @@ class SchedulerState:
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for: dict[int, list[int]] = {}
         self._places: Bools = np.zeros((0, 0), dtype=np.bool_)
+
+    def ask_outcomes(self, outcome_of: OutcomeOf) -> None:
+        """Ask `outcome_of` from now on how what is not in memory has ended, where a job depends on it.
+
+        Called after a replay, in which everything is that somebody depended on until then.
+        """
+        self.roster.outcome_of = outcome_of
 
     @property
     def waiting_count(self) -> int:
