@@ -18,7 +18,6 @@ from batch.scheduler.policy import PolicyConfig, due_at_s
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
 
-
 OutcomeOf = Callable[[int], bool | None]
 """From the uid of a job or sweep to whether it has ended well; None while it is not over."""
 
