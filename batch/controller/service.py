@@ -21,8 +21,8 @@ from batch.errors import BadRequestError, NotFoundError
 from batch.events import Event, PoolSet, TeamSet
 from batch.job_queue import Queue
 from batch.model import JobSpec, Pool, Shape, Team
-from batch.records import Job
-from batch.scheduler import PolicyConfig, SchedulerState
+from batch.records import Job, JobFilter
+from batch.scheduler import PolicyConfig, RecalledSweep, SchedulerState
 from batch.states import JobState
 
 _SILENCE_CHECK_S = 5.0
@@ -160,9 +160,15 @@ class Service:
         self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
 
-    def _recall(self, uid: int) -> tuple[JobSpec, float]:
+    def _recall(self, uid: int) -> tuple[JobSpec, float] | RecalledSweep:
         job = self.queue.job(uid)
-        return job.spec, job.submitted_s
+        if job.sweep is None:
+            return job.spec, job.submitted_s
+        sweep = self.queue.sweep(job.sweep)
+        members = self.queue.jobs(JobFilter(sweep=sweep.uid, limit=len(sweep.spec)))
+        # What is not over has been run again in the same commit, and is told next.
+        outcomes = {one.uid: one.state.text if one.state.is_terminal else "cancelled" for one in members}
+        return RecalledSweep(sweep.uid, sweep.first_uid, sweep.spec, sweep.submitted_s, outcomes)
 
     def _outcome_of(self, uid: int) -> bool | None:
         try:

@@ -12,7 +12,7 @@ from math import inf
 from batch.errors import NotFoundError
 from batch.model import Dependency, JobSpec, Shape, SweepSpec
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Profile, Ranges, SweepRecord
+from batch.scheduler.jobs import JobRecord, Profile, Ranges, RecalledSweep, SweepRecord
 from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
 from batch.scheduler.policy import PolicyConfig, due_at_s
 from batch.scheduler.shares import NUM_KINDS, Shares
@@ -48,20 +48,24 @@ class Roster:
 
     def add_sweep(self, uid: int, first_uid: int, spec: SweepSpec, now_s: float) -> None:
         """A sweep exists; its members are one entry of one bucket until something happens to one of them."""
-        model = self._record(uid, spec.template, now_s)
+        sweep = self._add_sweep(uid, first_uid, spec, now_s)
+        self._depend(sweep.model)
+        self.admit_untouched(sweep, now_s)
+
+    def _add_sweep(self, uid: int, first_uid: int, spec: SweepSpec, since_s: float) -> SweepRecord:
+        model = self._record(uid, spec.template, since_s)
         sweep = self.sweeps[uid] = SweepRecord(
             uid=uid,
             first_uid=first_uid,
             spec=spec,
-            since_s=now_s,
+            since_s=since_s,
             untouched=Ranges(first_uid, first_uid + len(spec) - 1),
             model=model,
             max_running=spec.max_running,
         )
         model.sweep = sweep
         insort(self._firsts, (first_uid, uid))
-        self._depend(model)
-        self.admit_untouched(sweep, now_s)
+        return sweep
 
     def knows(self, uid: int) -> bool:
         """Say whether the job is in memory: it is not over, or a member of a sweep."""
@@ -166,6 +170,14 @@ class Roster:
         """A job that was forgotten exists again, as it was submitted at `since_s`. It is not admitted yet."""
         job = self.jobs[uid] = self._record(uid, spec, since_s)
         return job
+
+    def recall_sweep(self, found: RecalledSweep) -> None:
+        """A sweep that was forgotten exists again, with all its members over."""
+        sweep = self._add_sweep(found.uid, found.first_uid, found.spec, found.since_s)
+        for uid, outcome in found.outcomes.items():
+            self.touch(uid).outcome = outcome
+            self._outcomes[uid] = outcome == "succeeded"
+            sweep.count_end(outcome, 1)
 
     def reopen(self, job: JobRecord) -> None:
         """A job that was over runs again: who looks from now on waits for it, and for its sweep.

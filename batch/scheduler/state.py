@@ -15,7 +15,7 @@ from batch import events
 from batch.model import Cause, JobSpec
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
+from batch.scheduler.jobs import JobRecord, Placement, Profile, RecalledSweep, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.pieces import Pieces
@@ -24,8 +24,9 @@ from batch.scheduler.roster import OutcomeOf, Roster
 from batch.scheduler.running import Running
 from batch.scheduler.shares import NUM_KINDS, Shares
 
-Recall = Callable[[int], tuple[JobSpec, float]]
-"""From the uid of a job to its specification, with what was changed since, and when it was submitted."""
+Recall = Callable[[int], tuple[JobSpec, float] | RecalledSweep]
+"""From the uid of a job to its specification, with what was changed since, and when it was submitted; of a member of a
+sweep to the sweep."""
 
 
 @dataclass(slots=True)
@@ -337,7 +338,11 @@ class SchedulerState:
 
     def _job_requeued(self, event: events.JobRequeued) -> None:
         if self._recall is not None and not self.roster.knows(event.uid):
-            self.roster.recall(event.uid, *self._recall(event.uid))
+            found = self._recall(event.uid)
+            if isinstance(found, RecalledSweep):
+                self.roster.recall_sweep(found)
+            else:
+                self.roster.recall(event.uid, *found)
         job = self.roster.touch(event.uid)
         if job.sweep is not None and job.outcome is not None:
             job.sweep.count_end(job.outcome, -1)

@@ -28,3 +28,26 @@ def test_what_was_cancelled_or_done_before_a_restart_is_known_when_somebody_depe
         for job in never:
             assert served.json("GET", f"/v1/jobs/{job}/why")["why"]["reason"]["code"] == "dependency_failed"
         assert agent.sync().start == ()
+
+
+def test_a_sweep_that_was_over_before_a_restart_runs_again_within_its_limit(tmp_path: Path) -> None:
+    template = {"kind": "command", "payload": {"command": ["true"]}, "held": True}
+    sweep = {"template": template, "axes": [["a", ["1", "2", "3"]]], "max_running": 1}
+    with serving(tmp_path) as served:
+        swept = served.json("POST", "/v1/sweeps", sweep)["id"]
+        served.json("POST", f"/v1/jobs/{swept}/cancel", {})
+    with serving(tmp_path) as served:
+        agent = FakeAgent(served)
+        agent.sync()
+        served.json("POST", f"/v1/jobs/{swept}/requeue", {})
+        [after] = served.submit({"after": [{"job": swept}]})
+        for number in range(3):
+            [grant] = agent.take()
+            assert grant.id == f"{swept}.{number}"
+            why = served.json("GET", f"/v1/jobs/{after}/why")["why"]
+            assert (why["reason"]["code"], len(agent.attempts)) == ("dependency", 1)
+            agent.ends(grant)
+            agent.sync()
+            agent.sync()
+        [grant] = agent.take()
+        assert grant.id == after
