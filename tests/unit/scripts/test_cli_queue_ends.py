@@ -46,6 +46,16 @@ def test_a_name_that_the_terminal_cannot_show_hides_nothing(served: Served) -> N
     assert "plain" in ended.stdout
 
 
+def test_what_others_wrote_commands_no_terminal(served: Served, ostinato: Ostinato) -> None:
+    evil = "red\x1b[31m\x9b\u202e"
+    [job] = served.submit({"payload": {"command": [evil]}, "user": evil, "recipe": evil, "held": True})
+    served.json("PUT", "/v1/teams/t%1b[31m", {})
+    for words in (["ls", "-o", "wide"], ["show", job], ["team", "ls"], ["events"]):
+        said = ostinato(*words)
+        assert (said.code, [mark for mark in "\x1b\x9b\u202e" if mark in said.out]) == (0, []), words
+    assert "red\\x1b[31m\\x9b\\u202e" in ostinato("show", job).out
+
+
 def test_a_name_that_fits_several_jobs_is_said_to_do_so(served: Served, ostinato: Ostinato) -> None:
     served.submit({"name": "twice"}, {"name": "twice"})
     for command in ("show", "logs"):
