@@ -318,6 +318,10 @@ def test_names_ids_and_abbreviations(queue: Queue) -> None:
     assert found == [first + 1] * 3
     assert queue.resolve("grid.2") == sweep
     assert queue.resolve(queue.job(first + 2).id) == first + 2
+    queue.submit([command(queue.job(first + 2).id)])  # a name that looks like an id takes no job's place
+    assert queue.resolve(queue.job(first + 2).id) == first + 2
+    (named,) = queue.submit([command(f"{job.id}.2")])
+    assert queue.resolve(f"{job.id}.2") == named
 
 
 def test_filters_do_not_tell_members_with_a_row_from_others(queue: Queue) -> None:
