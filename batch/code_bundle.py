@@ -90,6 +90,8 @@ def unpack(address: str, data: bytes, target: Path) -> None:
             aside.rename(target)
     except tarfile.TarError as error:
         raise BadRequestError(f"code bundle {address}: not a tar ({error})") from error
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise BadRequestError(f"code bundle {address}: one name is a file and a folder ({error.filename})") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -147,7 +149,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
         raise BadRequestError(f"code bundle: {member.name!r} lies behind a link")
     if member.issym() and _stays_inside(member.name, member.linkname):
         path.symlink_to(member.linkname)
-    elif member.isreg():
+    elif member.isreg() and not member.issparse():  # a few bytes of a sparse one may stand for terabytes
         source = archive.extractfile(member)
         assert source is not None
         with path.open("wb") as file:

@@ -9,13 +9,13 @@ from batch.database import Database
 from batch.drawn_uids import DrawnUids
 from batch.errors import StoreError
 from batch.events import Event, TeamSet
+from batch.forward_clock import ForwardClock
 from batch.ledger import Ledger
 from batch.memory import Memory, begin_epoch
 from batch.model import Team
 from batch.recording import record
 from batch.writer import Request
 
-CLOCK_TOLERANCE_S = 1.0
 _log = logging.getLogger(__name__)
 Listener = Callable[[list[tuple[int, Event]]], None]
 """Gets the events of one commit with their seq, in order."""
@@ -26,13 +26,12 @@ class Committer:
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
-        self._clock = clock
         self._listener: Listener | None = None
         self._heard = 0
-        self._is_behind = False
         self._uids = DrawnUids(database.path)
         with database.write() as connection:
             self._memory: Memory = begin_epoch(connection, database.holder)
+        self.clock = ForwardClock(clock, self._memory.last_time_s)
         self._memory.next_uid = self._uids.first(self._memory.next_uid)
         if not self._memory.teams:
             self._make_default_team()
@@ -67,7 +66,7 @@ class Committer:
     def _write(self, wanted: list[Request[Ledger]]) -> None:
         try:
             with self._database.write() as connection:
-                ledger = Ledger(connection, self._memory, self._time_s())
+                ledger = Ledger(connection, self._memory, self.clock())
                 ledger.fetch([item for request in wanted for item in request.reads])
                 answers = [ledger.run(request.plan) for request in wanted]
                 with self._database.translated():
@@ -92,19 +91,6 @@ class Committer:
         finally:
             for request, (result, refusal) in zip(wanted, answers, strict=True):
                 _answer(request.future, result, refusal)
-
-    def _time_s(self) -> float:
-        """Return the clock's time; says once when it has jumped back behind the journal."""
-        clock_s = self._clock()
-        behind_s = self._memory.last_time_s - clock_s
-        if behind_s > CLOCK_TOLERANCE_S and not self._is_behind:
-            _log.warning(
-                "the clock is %.0f s behind the last event: until it is past that, events get the time of that one; "
-                "check the time service of this machine",
-                behind_s,
-            )
-        self._is_behind = behind_s > CLOCK_TOLERANCE_S
-        return clock_s
 
     def _make_default_team(self) -> None:
         request: Request[Ledger] = Request(

@@ -184,7 +184,9 @@ def _check_ours(path: Path) -> None:
 
 
 def _bring_up(engine: Engine, path: Path) -> None:
-    """Migrate the database to HEAD if it is not there."""
+    """Make the database, for its user only, if there is none, and migrate it to HEAD."""
+    with contextlib.suppress(OSError):  # what is wrong, the database says better
+        path.touch(mode=0o600)  # SQLite gives the files beside it, which hold as much, the mode that it finds
     with engine.connect() as connection:
         found = None
         if inspect(connection).has_table("alembic_version"):

@@ -51,8 +51,9 @@ class Queue:
     def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> "Queue":
         """Open the database at `url`, a path or `sqlite:///path`; make or migrate it; begin a new epoch.
 
-        `clock` gives epoch seconds; times in the journal never go back, whatever it says. A new database has the team
-        `default`. Raises StoreInUseError when another process has it, StoreError when it cannot be used.
+        `clock` gives epoch seconds; the queue's time never goes back, whatever it says (forward_clock.py). A new
+        database has the team `default`. Raises StoreInUseError when another process has it, StoreError when it cannot
+        be used.
         """
         database = Database.open(url)
         try:
@@ -81,6 +82,11 @@ class Queue:
     def failure(self) -> str | None:
         """Return why nothing can be written any more, in words; None as long as it can. Then: close, and open again."""
         return self._writer.failure
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Return what tells the queue's time, which never goes back: that of events, and of what waits for a time."""
+        return self._committer.clock
 
     @property
     def epoch(self) -> int:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from batch import ids
 from batch.errors import AmbiguousIdError, NotFoundError
 from batch.queries import find_job, with_counts
-from batch.rows import sweep_of
+from batch.rows import Row, sweep_of
 from batch.states import JobState
 from batch.tables import JOBS, SWEEPS
 
@@ -25,29 +25,45 @@ class _Match:
 def resolve(connection: Connection, text: str) -> int:
     """Return the uid that `text` stands for. Raises NotFoundError, AmbiguousIdError, which lists what fits."""
     text = text.strip().encode(errors="replace").decode()  # JSON may escape what the database cannot look for
-    found = _resolve_whole(connection, text)
-    if found is not None:
-        return found
-    base, dot, index = text.rpartition(".")
-    if not dot or not index.isdecimal():
-        raise NotFoundError(f"{text!r}: no job or sweep has such an id or name: see `ostinato ls`")
-    uid = _resolve_whole(connection, base)
-    sweep = connection.execute(select(SWEEPS).where(SWEEPS.c.uid == uid)).mappings().one_or_none()
-    if uid is None or sweep is None:
+    base, _, index = text.rpartition(".")
+    is_index = index.isdecimal()
+    sweep = _sweep(connection, _of_id(connection, base)) if is_index else None  # ids come before names
+    if sweep is None:
+        found = _resolve_whole(connection, text)
+        if found is not None:
+            return found
+        if not base or not is_index:
+            raise NotFoundError(f"{text!r}: no job or sweep has such an id or name: see `ostinato ls`")
+        sweep = _sweep(connection, _resolve_whole(connection, base))
+    if sweep is None:
         raise NotFoundError(f"{base!r}: no sweep has such an id or name: see `ostinato ls`")
     if int(index) >= sweep["count"]:
         raise NotFoundError(f"{text!r}: the sweep has the members 0 to {sweep['count'] - 1}")
     return int(sweep["first_uid"]) + int(index)
 
 
+def _sweep(connection: Connection, uid: int | None) -> Row | None:
+    return connection.execute(select(SWEEPS).where(SWEEPS.c.uid == uid)).mappings().one_or_none()
+
+
 def _resolve_whole(connection: Connection, text: str) -> int | None:
-    codes = ids.interval(text)
-    if codes is not None and codes[0] == codes[1] and _exists(connection, uid := ids.uid_of(codes[0])):
+    uid = _of_id(connection, text)
+    if uid is not None:
         return uid
+    codes = ids.interval(text)
     named = _one(_named(connection, text), text)
     if named is not None or codes is None:
         return named
     return _one(_abbreviated(connection, *codes), text)
+
+
+def _of_id(connection: Connection, text: str) -> int | None:
+    """Return the uid that has `text` as its whole id; None when none has."""
+    codes = ids.interval(text)
+    if codes is None or codes[0] != codes[1]:
+        return None
+    uid = ids.uid_of(codes[0])
+    return uid if _exists(connection, uid) else None
 
 
 def _exists(connection: Connection, uid: int) -> bool:

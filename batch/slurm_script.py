@@ -14,11 +14,19 @@ from batch.errors import BadRequestError
 from batch.model import Cause, JobSpec, Shape, SweepSpec, Tier
 
 _SHORT = {
-    "-A": "account", "-a": "array", "-b": "begin", "-c": "cpus-per-task", "-D": "chdir", "-d": "dependency",
-    "-G": "gpus", "-H": "hold", "-J": "job-name", "-N": "nodes", "-n": "ntasks", "-o": "output", "-e": "error",
-    "-p": "partition", "-q": "qos", "-t": "time", "-w": "nodelist", "-x": "exclude", "-C": "constraint",
+    "-A": "account", "-a": "array", "-B": "extra-node-info", "-b": "begin", "-C": "constraint", "-c": "cpus-per-task",
+    "-D": "chdir", "-d": "dependency", "-e": "error", "-F": "nodefile", "-G": "gpus", "-H": "hold", "-i": "input",
+    "-J": "job-name", "-k": "no-kill", "-L": "licenses", "-M": "clusters", "-m": "distribution", "-N": "nodes",
+    "-n": "ntasks", "-O": "overcommit", "-o": "output", "-p": "partition", "-Q": "quiet", "-q": "qos",
+    "-S": "core-spec", "-s": "oversubscribe", "-t": "time", "-v": "verbose", "-W": "wait", "-w": "nodelist",
+    "-x": "exclude",
 }  # fmt: skip
-_FLAGS = frozenset({"hold", "requeue", "no-requeue", "exclusive", "overcommit", "oversubscribe", "parsable", "wait"})
+_FLAGS = frozenset({
+    "contiguous", "exclusive", "get-user-env", "hold", "ignore-pbs", "nice", "no-kill", "no-requeue", "overcommit",
+    "oversubscribe", "parsable", "propagate", "quiet", "reboot", "requeue", "spread-job", "test-only", "use-min-nodes",
+    "verbose", "wait",
+})  # fmt: skip
+"""What needs no value; some take one behind an equals sign."""
 _TIERS = {"interactive": Tier.INTERACTIVE, "high": Tier.INTERACTIVE, "low": Tier.FLEX, "scavenger": Tier.FLEX}
 _REFUSED = {
     "dependency": "Slurm's job ids mean nothing here; submit with --after JOB",
@@ -53,9 +61,11 @@ class _Draft:
     spec: JobSpec
     nodes: int = 1
     gpus_per_node: int | None = None
+    gpus_per_task: int | None = None
     gpus_total: int | None = None
     accelerator: str | None = None
     cpus_per_task: int = 1
+    cpus_per_gpu: int | None = None
     tasks: int | None = None
     tasks_per_node: int | None = None
     array: tuple[str, ...] = ()
@@ -136,7 +146,7 @@ def _nodes(draft: _Draft, value: str) -> None:
 
 def _gres(draft: _Draft, value: str) -> None:
     for part in value.split(","):
-        kind, *rest = part.split(":")
+        kind, *rest = part.partition("(")[0].split(":")  # behind the bracket: on which sockets
         if kind != "gpu":
             draft.ignored.append(f"--gres={part}")
             continue
@@ -149,6 +159,11 @@ def _gpus_per_node(draft: _Draft, value: str) -> None:
     draft.gpus_per_node, draft.accelerator = _count(count), kind or draft.accelerator
 
 
+def _gpus_per_task(draft: _Draft, value: str) -> None:
+    kind, _, count = value.rpartition(":")
+    draft.gpus_per_task, draft.accelerator = _count(count), kind or draft.accelerator
+
+
 def _gpus(draft: _Draft, value: str) -> None:
     kind, _, count = value.rpartition(":")
     draft.gpus_total, draft.accelerator = _count(count), kind or draft.accelerator
@@ -156,6 +171,10 @@ def _gpus(draft: _Draft, value: str) -> None:
 
 def _cpus(draft: _Draft, value: str) -> None:
     draft.cpus_per_task = _count(value)
+
+
+def _cpus_per_gpu(draft: _Draft, value: str) -> None:
+    draft.cpus_per_gpu = _count(value)
 
 
 def _tasks(draft: _Draft, value: str) -> None:
@@ -180,11 +199,15 @@ def _array(draft: _Draft, value: str) -> None:
         members = range(int(first), int(last or first) + 1, int(step or 1))
         if len(members) > _MAX_MEMBERS:
             raise ValueError(f"{len(members)} members, at most {_MAX_MEMBERS} are allowed")
+        if not members:
+            raise ValueError("must have ranges whose first number is not above the last")
         indices |= dict.fromkeys(members)
     draft.array = tuple(str(index) for index in indices)
 
 
 def _time(draft: _Draft, value: str) -> None:
+    if value.upper() in {"UNLIMITED", "INFINITE"}:
+        value = "0"
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", value)
     if match is None:
         raise ValueError("must be MINUTES, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS or DAYS-HOURS:MINUTES")
@@ -220,8 +243,10 @@ _HANDLERS: Mapping[str, Callable[[_Draft, str], None]] = {
     "nodes": _nodes,
     "gres": _gres,
     "gpus-per-node": _gpus_per_node,
+    "gpus-per-task": _gpus_per_task,
     "gpus": _gpus,
     "cpus-per-task": _cpus,
+    "cpus-per-gpu": _cpus_per_gpu,
     "ntasks": _tasks,
     "ntasks-per-node": _tasks_per_node,
     "array": _array,
@@ -232,7 +257,7 @@ _HANDLERS: Mapping[str, Callable[[_Draft, str], None]] = {
 def _shape(draft: _Draft) -> Shape:
     nodes = draft.nodes
     per_node = draft.tasks_per_node or -(-(draft.tasks or nodes) // nodes)
-    gpus = draft.gpus_per_node or 0
+    gpus = draft.gpus_per_node or (draft.gpus_per_task or 0) * per_node
     if draft.gpus_total is not None:
         if draft.gpus_total % nodes:
             raise BadRequestError(
@@ -240,7 +265,8 @@ def _shape(draft: _Draft) -> Shape:
             )
         gpus = draft.gpus_total // nodes
     shape = draft.spec.shape
-    return replace(shape, nodes=nodes, gpus=gpus, cpus=per_node * draft.cpus_per_task, accelerator=draft.accelerator)
+    cpus = gpus * draft.cpus_per_gpu if draft.cpus_per_gpu is not None and gpus else per_node * draft.cpus_per_task
+    return replace(shape, nodes=nodes, gpus=gpus, cpus=cpus, accelerator=draft.accelerator)
 
 
 def _command(draft: _Draft, path: str) -> dict[str, Sequence[str]]:

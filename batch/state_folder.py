@@ -77,14 +77,19 @@ class StateFolder:
         return self.path / "code"
 
     @property
+    def agent_path(self) -> Path:
+        """The folder of the local agent: leases, and the folders of jobs."""
+        return self.path / "agent"
+
+    @property
     def logs_path(self) -> Path:
         """What controller and local agent print."""
         return self.path / "logs"
 
     def create(self) -> None:
-        """Make the folder, readable by its user only. Raises ControllerError."""
+        """Make the folder, and those in it, readable by their user only. Raises ControllerError."""
         try:
-            for folder in (self.path, self.code_path, self.logs_path):
+            for folder in (self.path, self.code_path, self.logs_path, self.agent_path):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ControllerError(

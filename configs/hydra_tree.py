@@ -4,6 +4,7 @@ Nothing is ever instantiated: `_target_` stays text until a worker imports it (h
 configuration from elsewhere runs whatever that says).
 """
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -113,11 +114,16 @@ def split_axes(overrides: Sequence[str], search: SearchPath, most: int) -> tuple
     The grammar is Hydra's: `a,b`, `choice(...)`, `range(...)`, `glob(...)` over the options of a group, with `sort` and
     `shuffle`. Raises OverrideError, also for a range of more than `most` values, which is not written out.
     """
-    shared, axes = [], []
+    shared: list[str] = []
+    axes: list[Axis] = []
     for text in overrides:
         override = _parse_grammar(text)
         if override.is_sweep_override():
             axes.append(_axis(override, search, most))
+        elif override.key_or_group in {key for key, _ in axes}:
+            advice = "leave one of the two out"
+            problem = Problem(override.key_or_group, "is swept, and then set to one value", COMMAND_LINE, advice=advice)
+            raise OverrideError([problem])
         else:
             shared.append(text)
     return shared, axes
@@ -125,19 +131,33 @@ def split_axes(overrides: Sequence[str], search: SearchPath, most: int) -> tuple
 
 def _axis(override: Override, search: SearchPath, most: int) -> Axis:
     path = override.key_or_group
+    if override.is_delete() or override.package is not None:
+        message = f"{redacted_command([override.input_line or path])[0]!r} cannot be an axis"
+        advice = "sweep over values of a key, or over the options of a group"
+        raise OverrideError([Problem(path, message, COMMAND_LINE, advice=advice)])
     value = override.value()
     if isinstance(value, IntervalSweep):
         advice = "write the values, choice(...) or range(start,stop,step)"
         raise OverrideError([Problem(path, "an interval has no members of its own", COMMAND_LINE, advice=advice)])
     if isinstance(value, RangeSweep):
         _check_range(path, value, most)
-    if isinstance(value, Glob):
-        names = value.filter(search.options(path))
-    else:
-        names = [str(name) for name in override.sweep_string_iterator()]
+    names = _values(override, search)
     if not names:
         raise OverrideError([Problem(path, "no value at all", COMMAND_LINE, advice="correct the range or the glob")])
     return path, tuple(names)
+
+
+def _values(override: Override, search: SearchPath) -> list[str]:
+    """Return the values; what is shuffled comes in the same order each time, for the same sweep is submitted once."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(search.options(override.key_or_group))
+    before = random.getstate()
+    random.seed(override.input_line)
+    try:
+        return [str(each) for each in override.sweep_string_iterator()]
+    finally:
+        random.setstate(before)
 
 
 def _check_range(path: str, values: RangeSweep, most: int) -> None:

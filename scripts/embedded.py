@@ -84,7 +84,7 @@ def _start_agent(folder: StateFolder) -> bool:
     if agent_pid(folder) is not None:
         return False
     # It finds the controller through the folder, at whatever port that serves now or later.
-    words = ["agent", "--pool", LOCAL_POOL, "--succeed", "--folder", str(folder.path / "agent")]
+    words = ["agent", "--pool", LOCAL_POOL, "--succeed", "--folder", str(folder.agent_path)]
     agent = _spawn(_AGENT, words, folder.logs_path / "agent.log", OSTINATO_HOME=str(folder.path))
     # Of one that has ended already nothing is said: that it is wanted, the file says by being there.
     folder.write_private(_agent_pid_path(folder), f"{ProcessIdentity.of(agent.pid) or ''}\n")

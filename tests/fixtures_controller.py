@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -160,11 +160,13 @@ class FakeAgent:
         self.attempts[key] = AttemptStatus(**{**fields, **changes})
 
 
-def open_service(folder: Path, **settings: Any) -> tuple[Queue, Service]:
+def open_service(
+    folder: Path, clock: Callable[[], float] = time.time, **settings: Any
+) -> tuple[Queue, Service]:
     """Return an open queue in `folder`, and a controller of it with the two tokens."""
     (folder / "code").mkdir(parents=True, exist_ok=True)
-    queue = Queue.open(str(folder / "queue.db"))
-    service = Service(queue, folder / "code", **settings)
+    queue = Queue.open(str(folder / "queue.db"), clock=clock)
+    service = Service(queue, folder / "code", clock=clock, **settings)
     service.tokens.keep(OPERATOR, "local", Role.OPERATOR)
     service.tokens.keep(AGENT, "local-agent", Role.AGENT)
     return queue, service
@@ -172,13 +174,16 @@ def open_service(folder: Path, **settings: Any) -> tuple[Queue, Service]:
 
 @contextmanager
 def serving(
-    folder: Path, rate_limits: RateLimits | None = None, silence_check_s: float = 3600.0
+    folder: Path,
+    rate_limits: RateLimits | None = None,
+    silence_check_s: float = 3600.0,
+    clock: Callable[[], float] = time.time,
 ) -> Iterator[Served]:
     """Serve a queue in `folder` on a port of its own; may be entered again, as a controller that is started again.
 
     It does not look for silent agents by itself, unless it is told how often: a test may take any time.
     """
-    queue, service = open_service(folder, rate_limits=rate_limits)
+    queue, service = open_service(folder, clock, rate_limits=rate_limits)
     config = uvicorn.Config(
         create_app(service), port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )

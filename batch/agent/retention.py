@@ -20,6 +20,7 @@ from batch.agent.ownership import ASIDE
 DAY_S = 86_400.0
 _MARK = "over.json"
 _GONE = ".gone-"
+_JUMP_S = 3600.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,11 +38,21 @@ class JobFolders:
     `mark` and `unmark` by the thread that owns the attempts, `sweep` by any other, one at a time.
     """
 
-    def __init__(self, folder: Path, retention: Retention, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        retention: Retention,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`steady` is never set: by it a jump of `clock` is known, which makes nothing old."""
         self._jobs = folder / "jobs"
         self._code = folder / "code"
         self._retention = retention
         self._clock = clock
+        self._steady = steady
+        self._looked_s: tuple[float, float] | None = None
+        self._jumped_s = 0.0
         self._lock = threading.Lock()
 
     def mark(self, uid: int) -> None:
@@ -67,7 +78,7 @@ class JobFolders:
             return []
 
     def _sweep(self, here: Collection[int]) -> list[int]:
-        oldest_s = self._clock() - self._retention.keep_s
+        oldest_s = self._lived_s() - self._retention.keep_s
         marks = ((_over_s(path), int(path.name)) for path in self._jobs.glob("[0-9]*/"))
         over = sorted(((over_s, uid) for over_s, uid in marks if over_s is not None), reverse=True)
         gone = [uid for over_s, uid in over[self._retention.keep_newest :] if over_s < oldest_s and uid not in here]
@@ -81,6 +92,17 @@ class JobFolders:
             if path.stat().st_mtime < oldest_s:  # each use sets it; the controller has the bundle
                 _delete(path)
         return moved
+
+    def _lived_s(self) -> float:
+        """Return the time without what the clock has been set forward since this process looks."""
+        clock_s, steady_s = self._clock(), self._steady()
+        if self._looked_s is not None:
+            jump_s = (clock_s - self._looked_s[0]) - (steady_s - self._looked_s[1])
+            if abs(jump_s) > _JUMP_S:
+                _LOG.warning("the clock has jumped by %.0f s: no folder is taken for older by that", jump_s)
+                self._jumped_s = max(0.0, self._jumped_s + jump_s)
+        self._looked_s = clock_s, steady_s
+        return clock_s - self._jumped_s
 
     def _move_away(self, uid: int) -> bool:
         """Take a folder from where a new attempt would look for it, unless there is one meanwhile."""

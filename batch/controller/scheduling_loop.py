@@ -59,7 +59,8 @@ class SchedulingLoop:
         self._seq = 0
         self._told = 0
         self.failure: str | None = None
-        """Why the last round failed; None while all is well."""
+        """Why the last round failed, or why the state is not to be trusted; None while all is well."""
+        self._missed: str | None = None
 
     def start(self) -> None:
         """Begin to decide."""
@@ -93,7 +94,7 @@ class SchedulingLoop:
             began_s = time.monotonic()
             try:
                 self._round()
-                self.failure = None
+                self.failure = self._missed
             except Exception as error:  # noqa: BLE001 - the queue must go on taking jobs, and say what is wrong
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.exception("a round of the scheduler failed; the next one begins in %g s", _AFTER_FAILURE_S)
@@ -112,9 +113,19 @@ class SchedulingLoop:
         """Apply what was committed; with the lock held."""
         while self._heard:
             self._seq, event = self._heard.popleft()
-            self._state.apply(event)
+            self._apply(self._seq, event)
             if isinstance(event, JobEvent) and (isinstance(event, JobPlaced) or self._board.has(event.uid)):
                 self._touched.add(event.uid)
+
+    def _apply(self, seq: int, event: Event) -> None:
+        try:
+            self._state.apply(event)
+        except Exception as error:
+            self._missed = (
+                f"{type(error).__name__}: {error}, in event {seq}: some jobs may not be decided about until the "
+                "controller is ended and started again, which reads the journal anew"
+            )
+            raise
 
     def _follow(self) -> None:
         """Take in what was committed, and wake the agents that it concerns."""

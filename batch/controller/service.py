@@ -21,8 +21,9 @@ from batch.errors import BadRequestError, NotFoundError
 from batch.events import Event, PoolSet, TeamSet
 from batch.job_queue import Queue
 from batch.model import JobSpec, Pool, Shape, Team
-from batch.records import Job
-from batch.scheduler import PolicyConfig, SchedulerState
+from batch.records import Job, JobFilter
+from batch.scheduler import PolicyConfig, RecalledSweep, SchedulerState
+from batch.states import JobState
 
 _SILENCE_CHECK_S = 5.0
 
@@ -50,7 +51,10 @@ class Bell:
 
 
 class Service:
-    """One controller. `start` and `stop` in the event loop that serves; `queue` is open, and stays so."""
+    """One controller. `start` and `stop` in the event loop that serves; `queue` is open, and stays so.
+
+    `clock` is the machine's, by which tokens expire; all else goes by the queue's.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,6 @@ class Service:
         rate_limits: RateLimits | None = None,
     ) -> None:
         self.queue = queue
-        self.clock = clock
         self.tokens = Tokens(queue, clock)
         self.limits = rate_limits or RateLimits()
         self.code = CodeStore(code_folder)
@@ -138,8 +141,8 @@ class Service:
         began_s = time.monotonic()
         state = SchedulerState(self._policy, self._recall)
         self.board = Board(self.queue)
-        self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.clock)
-        self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.clock)
+        self.desk = AgentDesk(self.queue, self.board, _identity(self.queue), self.queue.clock)
+        self.scheduling = SchedulingLoop(self.queue, self.board, state, self._tell, self.queue.clock)
         # Nothing is recorded before we serve, so that nothing falls between listening and replaying, or into both.
         self.seq = self.queue.listen(self._hear)
         self.desk.revision = self.seq
@@ -153,12 +156,26 @@ class Service:
         finally:
             gc.freeze()
             gc.enable()
+        state.ask_outcomes(self._outcome_of)
         self._pools, self._teams = self.queue.pools(), self.queue.teams()
         _log.info("rebuilt from %d events in %.2f s", count, time.monotonic() - began_s)
 
-    def _recall(self, uid: int) -> tuple[JobSpec, float]:
+    def _recall(self, uid: int) -> tuple[JobSpec, float] | RecalledSweep:
         job = self.queue.job(uid)
-        return job.spec, job.submitted_s
+        if job.sweep is None:
+            return job.spec, job.submitted_s
+        sweep = self.queue.sweep(job.sweep)
+        members = self.queue.jobs(JobFilter(sweep=sweep.uid, limit=len(sweep.spec)))
+        # What is not over has been run again in the same commit, and is told next.
+        outcomes = {one.uid: one.state.text if one.state.is_terminal else "cancelled" for one in members}
+        return RecalledSweep(sweep.uid, sweep.first_uid, sweep.spec, sweep.submitted_s, outcomes)
+
+    def _outcome_of(self, uid: int) -> bool | None:
+        try:
+            states = {self.queue.job(uid).state}
+        except NotFoundError:
+            states = set(self.queue.sweep(uid).counts)
+        return states == {JobState.SUCCEEDED} if all(state.is_terminal for state in states) else None
 
     def _hear(self, committed: "list[tuple[int, Event]]") -> None:
         for _, event in committed:

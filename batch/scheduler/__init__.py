@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from batch.scheduler.decision import decide
     from batch.scheduler.explanation import Alternative, Why, why
     from batch.scheduler.fairness import AwsFairshare
+    from batch.scheduler.jobs import RecalledSweep
     from batch.scheduler.policy import PolicyConfig
     from batch.scheduler.reasons import CODES
     from batch.scheduler.standing import Standing, fair_share
@@ -25,6 +26,7 @@ __all__ = [
     "PolicyConfig",
     "Preempt",
     "Reason",
+    "RecalledSweep",
     "Reserve",
     "SchedulerState",
     "Standing",
@@ -40,6 +42,7 @@ _HOMES = {
     "decision": ("decide",),
     "explanation": ("Alternative", "Why", "why"),
     "fairness": ("AwsFairshare",),
+    "jobs": ("RecalledSweep",),
     "policy": ("PolicyConfig",),
     "reasons": ("CODES",),
     "standing": ("Standing", "fair_share"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from batch.scheduler.actions import Action, Place, Reason
 from batch.scheduler.arrays import Ints
-from batch.scheduler.jobs import JobRecord, Profile
+from batch.scheduler.jobs import JobRecord, Profile, SweepRecord
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
@@ -56,7 +56,7 @@ class Draft:
     def refused(self, job: JobRecord) -> str | None:
         """Return the code of the limit that forbids starting the job whatever is free, or None."""
         chips, team, sweep = job.profile.chips, self.state.shares.teams[job.team], job.sweep
-        if team.quota is not None and self._used_by(job.team) + chips > team.quota:
+        if team.quota is not None and self.used_by(job.team) + chips > team.quota:
             return "quota"
         if self._open[job.profile.kind] < chips:
             return "compute_reservation"
@@ -64,7 +64,7 @@ class Draft:
             return "breaker" if sweep.tripped else "sweep_limit"
         return None
 
-    def _used_by(self, team: int) -> float:
+    def used_by(self, team: int) -> float:
         """Return the chips of all kinds that the team has, with what this decision gave it."""
         of_team = self.state.shares.used[team * NUM_KINDS : (team + 1) * NUM_KINDS]
         return float(of_team.sum()) + self._given[team]
@@ -80,6 +80,11 @@ class Draft:
             most = int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
             self._most_free[pool] = most
         return most
+
+    def members_running(self, sweep: SweepRecord) -> int:
+        """Return how many members of a sweep have places, with what this decision started."""
+        allowed = sweep.allowed or 0
+        return sweep.placed + allowed - self._group_left.get(sweep.uid, allowed)
 
     def _left_of(self, job: JobRecord) -> int:
         assert job.sweep is not None

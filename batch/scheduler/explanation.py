@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 
@@ -114,6 +114,10 @@ def _ahead(decision: Decision, job: JobRecord, at: int) -> Iterator[int]:
             if uid == job.uid:
                 return
             yield uid
+    # Of a bucket that has no more entries, as of a sweep at its limit, the others come before the job all the same.
+    assert job.bucket is not None
+    own = decision.state.roster.waiting.bucket(job.bucket)
+    yield from takewhile(lambda uid: uid != job.uid, following.get(own.row) or own.uids())
 
 
 def _before(decision: Decision, job: JobRecord) -> tuple[Ints, int, int]:

@@ -1,7 +1,7 @@
 """What the scheduler remembers of a job, a sweep and a shape. Internal; changed by state.py only."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from batch.model import JobSpec, Shape, SweepSpec, Tier
@@ -86,6 +86,17 @@ class Ranges:
         first, last = self._ranges[at]
         parts = [(first, value - 1), (value + 1, last)]
         self._ranges[at : at + 1] = [part for part in parts if part[0] <= part[1]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledSweep:
+    """A sweep that was over and has left the memory: how each of its members had ended, by uid."""
+
+    uid: int
+    first_uid: int
+    spec: SweepSpec
+    since_s: float
+    outcomes: Mapping[int, str]
 
 
 @dataclass(slots=True)

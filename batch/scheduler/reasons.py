@@ -8,7 +8,6 @@ from batch.ids import id_of
 from batch.scheduler.actions import Reason
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord, Profile
-from batch.scheduler.shares import NUM_KINDS
 
 _NAMED = 3
 CODES = {
@@ -73,7 +72,7 @@ def _forbidden(draft: Draft, job: JobRecord) -> Reason | None:
     code = draft.refused(job)
     if code == "quota":
         team = state.shares.teams[job.team]
-        used = float(state.shares.used[job.team * NUM_KINDS : (job.team + 1) * NUM_KINDS].sum())
+        used = draft.used_by(job.team)
         left = (team.quota or 0) - used
         return Reason(code, f"{team.name} uses {used:.0f} of its quota of {team.quota} chips", chips, left, "chips")
     if code in {"sweep_limit", "breaker"}:
@@ -81,7 +80,7 @@ def _forbidden(draft: Draft, job: JobRecord) -> Reason | None:
         assert sweep is not None
         if code == "breaker":
             return Reason(code, f"{sweep.failed} of {sweep.ended} members failed", sweep.failed, sweep.ended, "jobs")
-        return Reason(code, f"{sweep.placed} members run, {sweep.max_running} may", 1, 0, "jobs")
+        return Reason(code, f"{draft.members_running(sweep)} members run, {sweep.max_running} may", 1, 0, "jobs")
     return Reason(code, CODES[code], chips, 0, "chips") if code else None
 
 

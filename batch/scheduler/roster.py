@@ -5,17 +5,21 @@ What may not start is in no bucket; it is found again by the event or the timer 
 
 from bisect import bisect_right, insort
 from collections import defaultdict
+from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 
 from batch.errors import NotFoundError
 from batch.model import Dependency, JobSpec, Shape, SweepSpec
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Profile, Ranges, SweepRecord
+from batch.scheduler.jobs import JobRecord, Profile, Ranges, RecalledSweep, SweepRecord
 from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
 from batch.scheduler.policy import PolicyConfig, due_at_s
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
+
+OutcomeOf = Callable[[int], bool | None]
+"""From the uid of a job or sweep to whether it has ended well; None while it is not over."""
 
 
 class Roster:
@@ -34,29 +38,34 @@ class Roster:
         self._dependents: dict[int, list[int]] = defaultdict(list)
         self._timers: list[tuple[float, int]] = []
         self._outcomes: dict[int, bool] = {}
+        self.outcome_of: OutcomeOf | None = None
 
     def add_job(self, uid: int, spec: JobSpec, now_s: float) -> None:
         """A job exists."""
         job = self.jobs[uid] = self._record(uid, spec, now_s)
-        self._depend(job, spec)
+        self._depend(job)
         self.admit(job, now_s)
 
     def add_sweep(self, uid: int, first_uid: int, spec: SweepSpec, now_s: float) -> None:
         """A sweep exists; its members are one entry of one bucket until something happens to one of them."""
-        model = self._record(uid, spec.template, now_s)
+        sweep = self._add_sweep(uid, first_uid, spec, now_s)
+        self._depend(sweep.model)
+        self.admit_untouched(sweep, now_s)
+
+    def _add_sweep(self, uid: int, first_uid: int, spec: SweepSpec, since_s: float) -> SweepRecord:
+        model = self._record(uid, spec.template, since_s)
         sweep = self.sweeps[uid] = SweepRecord(
             uid=uid,
             first_uid=first_uid,
             spec=spec,
-            since_s=now_s,
+            since_s=since_s,
             untouched=Ranges(first_uid, first_uid + len(spec) - 1),
             model=model,
             max_running=spec.max_running,
         )
         model.sweep = sweep
         insort(self._firsts, (first_uid, uid))
-        self._depend(model, spec.template)
-        self.admit_untouched(sweep, now_s)
+        return sweep
 
     def knows(self, uid: int) -> bool:
         """Say whether the job is in memory: it is not over, or a member of a sweep."""
@@ -137,9 +146,14 @@ class Roster:
             self.waiting.refresh(sweep.uid)
         for dependent in self._dependents.pop(uid, ()):
             target = self._target(dependent)
-            for dependency in target.spec.after:
-                if dependency.uid == uid and (ok or not dependency.ok):
-                    target.unmet.discard(uid)
+            if target is None or uid not in target.unmet:
+                continue
+            if not ok and any(dependency.ok for dependency in target.spec.after if dependency.uid == uid):
+                self._dependents[uid].append(dependent)  # until it has been run again, and well
+                continue
+            target.unmet.discard(uid)
+            if not target.unmet:
+                self._depend(target)  # what was over before may run again
             self._retry(dependent, now_s)
 
     def forget(self, job: JobRecord) -> None:
@@ -155,12 +169,30 @@ class Roster:
     def recall(self, uid: int, spec: JobSpec, since_s: float) -> JobRecord:
         """A job that was forgotten exists again, as it was submitted at `since_s`. It is not admitted yet."""
         job = self.jobs[uid] = self._record(uid, spec, since_s)
-        self._depend(job, spec)
         return job
 
-    def reopen(self, uid: int) -> None:
-        """A job that was over runs again: what is submitted from now on waits for it."""
-        self._outcomes.pop(uid, None)
+    def recall_sweep(self, found: RecalledSweep) -> None:
+        """A sweep that was forgotten exists again, with all its members over."""
+        sweep = self._add_sweep(found.uid, found.first_uid, found.spec, found.since_s)
+        for uid, outcome in found.outcomes.items():
+            self.touch(uid).outcome = outcome
+            self._outcomes[uid] = outcome == "succeeded"
+            sweep.count_end(outcome, 1)
+
+    def reopen(self, job: JobRecord) -> None:
+        """A job that was over runs again: who looks from now on waits for it, and for its sweep.
+
+        What may start already stays so; the job itself waits for what is not over now.
+        """
+        self._outcomes.pop(job.uid, None)
+        if job.sweep is not None:
+            self._outcomes.pop(job.sweep.uid, None)
+        self.depend_again(job)
+
+    def depend_again(self, job: JobRecord) -> None:
+        """Let the job wait for what is not as it wants it now: what was over before may run again."""
+        job.unmet.clear()
+        self._depend(job)
 
     def count_placed(self, sweep: SweepRecord, by: int) -> None:
         """Count a member that got a place, or gave one back."""
@@ -207,18 +239,33 @@ class Roster:
         if now_s < at_s < inf and not job.due:
             heappush(self._timers, (at_s, job.uid))
 
-    def _depend(self, job: JobRecord, spec: JobSpec) -> None:
-        """Note what the job waits for. A dependency that nobody knows any more is over, and well."""
-        for dependency in spec.after:
-            outcome = self._outcomes.get(dependency.uid)
-            known = dependency.uid in self.sweeps or dependency.uid in self.jobs or self._sweep_of(dependency.uid)
-            if (outcome is None and known) or (outcome is False and dependency.ok):
+    def _depend(self, job: JobRecord) -> None:
+        """Note what the job waits for."""
+        for dependency in job.spec.after:
+            outcome = self._outcome(dependency.uid)
+            if outcome is None or (outcome is False and dependency.ok):
                 job.unmet.add(dependency.uid)
                 self._dependents[dependency.uid].append(job.uid)
 
-    def _target(self, uid: int) -> JobRecord:
+    def _outcome(self, uid: int) -> bool | None:
+        """Return whether a job or sweep has ended well; None while it is not over.
+
+        What is not in memory is over, and is asked for; with nobody to ask, as in a replay, it has ended well.
+        """
+        outcome = self._outcomes.get(uid)
+        if outcome is not None or uid in self.sweeps or uid in self.jobs or self._sweep_of(uid) is not None:
+            return outcome
+        if self.outcome_of is None:
+            return True
+        outcome = self.outcome_of(uid)
+        if outcome is not None:
+            self._outcomes[uid] = outcome
+        return outcome
+
+    def _target(self, uid: int) -> JobRecord | None:
+        """Return what waits under `uid`; None for a job that was cancelled while it waited, and is forgotten."""
         sweep = self.sweeps.get(uid)
-        return self.jobs[uid] if sweep is None else sweep.model
+        return self.jobs.get(uid) if sweep is None else sweep.model
 
     def _sweep_of(self, uid: int) -> SweepRecord | None:
         at = bisect_right(self._firsts, (uid, inf)) - 1

@@ -15,17 +15,18 @@ from batch import events
 from batch.model import Cause, JobSpec
 from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
+from batch.scheduler.jobs import JobRecord, Placement, Profile, RecalledSweep, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.pieces import Pieces
 from batch.scheduler.policy import PolicyConfig, always_preempts
-from batch.scheduler.roster import Roster
+from batch.scheduler.roster import OutcomeOf, Roster
 from batch.scheduler.running import Running
 from batch.scheduler.shares import NUM_KINDS, Shares
 
-Recall = Callable[[int], tuple[JobSpec, float]]
-"""From the uid of a job to its specification, with what was changed since, and when it was submitted."""
+Recall = Callable[[int], tuple[JobSpec, float] | RecalledSweep]
+"""From the uid of a job to its specification, with what was changed since, and when it was submitted; of a member of a
+sweep to the sweep."""
 
 
 @dataclass(slots=True)
@@ -63,6 +64,13 @@ class SchedulerState:
         self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
         self._pools_for: dict[int, list[int]] = {}
         self._places: Bools = np.zeros((0, 0), dtype=np.bool_)
+
+    def ask_outcomes(self, outcome_of: OutcomeOf) -> None:
+        """Ask `outcome_of` from now on how what is not in memory has ended, where a job depends on it.
+
+        Called after a replay, in which everything is that somebody depended on until then.
+        """
+        self.roster.outcome_of = outcome_of
 
     @property
     def waiting_count(self) -> int:
@@ -187,7 +195,9 @@ class SchedulerState:
 
     def _job_released(self, event: events.JobReleased) -> None:
         def release(job: JobRecord) -> None:
-            job.held = False
+            if job.held:
+                job.held = False
+                self.roster.depend_again(job)
 
         self._each(event.uid, release)
 
@@ -328,13 +338,17 @@ class SchedulerState:
 
     def _job_requeued(self, event: events.JobRequeued) -> None:
         if self._recall is not None and not self.roster.knows(event.uid):
-            self.roster.recall(event.uid, *self._recall(event.uid))
+            found = self._recall(event.uid)
+            if isinstance(found, RecalledSweep):
+                self.roster.recall_sweep(found)
+            else:
+                self.roster.recall(event.uid, *found)
         job = self.roster.touch(event.uid)
         if job.sweep is not None and job.outcome is not None:
             job.sweep.count_end(job.outcome, -1)
         job.outcome, job.stop_s, job.eligible_s, job.attained_s, job.counted_bin = None, self.clock_s, 0.0, 0.0, -1
         job.held = False
-        self.roster.reopen(job.uid)
+        self.roster.reopen(job)
         self.roster.admit(job, self.clock_s)
 
     def _vacate(self, job: JobRecord) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -41,6 +42,7 @@ def run(words: Sequence[str]) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     as_json = wants_json(words)
+    _show_any_text()
     try:
         _check_text(words)
         call = plain_call(words)
@@ -59,6 +61,13 @@ def run(words: Sequence[str]) -> int:
             traceback.print_exc(file=sys.stderr)
         return report_error(error, as_json=as_json)
     return int(code or ExitCode.OK)
+
+
+def _show_any_text() -> None:
+    """Let no name in the queue that a terminal's character set lacks keep a list of others from being shown."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _nobody_reads() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
+from unicodedata import category
 
 import typer
 
@@ -54,7 +55,14 @@ def print_json(value: Any) -> None:
 
 def say(text: str) -> None:
     """Write a line to stdout."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(visible(text) + "\n")
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters written out: what others called their jobs commands no terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each in "\n\t" or category(each)[0] != "C" else f"{each!a}"[1:-1] for each in text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -126,7 +134,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value)
+    return visible(str(value))
 
 
 def _is_figure(cell: str) -> bool:

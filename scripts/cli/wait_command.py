@@ -31,7 +31,7 @@ def wait(
                     say(_words(found[-1]))
     except KeyboardInterrupt:
         sys.stderr.write("\nno longer waiting; the jobs go on. `ostinato cancel JOB` ends one\n")
-        return ExitCode.OK
+        return ExitCode.ABORTED  # whatever is to follow on success must not
     if output is OutputFormat.JSON:
         print_json(found)
     if not all(is_over(one) for one in found):

@@ -103,6 +103,9 @@ def archive(*members: tuple[str, str | None]) -> tuple[str, bytes]:
         [("link", "/tmp")],
         [("sub/in", "."), ("sub/in/evil", None)],
         [("x", "y"), ("x", None)],
+        [("x", "y"), ("x/z", None)],
+        [("x", None), ("x/z", None)],
+        [("x/z", None), ("x", None)],
     ],
 )
 def test_a_bundle_writes_nothing_outside_its_folder(tmp_path: Path, members: list[tuple[str, str | None]]) -> None:
@@ -110,6 +113,19 @@ def test_a_bundle_writes_nothing_outside_its_folder(tmp_path: Path, members: lis
     with pytest.raises(BadRequestError, match="code bundle"):
         unpack(address, data, tmp_path / "in/out")
     assert [path for path in tmp_path.rglob("*") if path.name != "in"] == []
+
+
+def test_a_sparse_member_is_not_written_out(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("sparse")
+    entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10**13)}
+    data = b"0\n".ljust(512, b"\0")
+    entry.size = len(data)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(entry, io.BytesIO(data))
+    content = buffer.getvalue()
+    with pytest.raises(BadRequestError, match="neither a file nor a link"):
+        unpack(address_of(content), zlib.compress(content), tmp_path / "out")
 
 
 def test_a_bundle_that_is_not_what_its_address_says_is_refused(tmp_path: Path) -> None:

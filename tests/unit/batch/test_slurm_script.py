@@ -47,6 +47,10 @@ def test_a_usual_script() -> None:
         ("#SBATCH -G 8 -N 4", Shape(nodes=4, gpus=2)),
         ("#SBATCH -n 6 -N 2 -c 3", Shape(nodes=2, cpus=9)),
         ("#SBATCH --nodes=2-4", Shape(nodes=2)),
+        ("#SBATCH --gres=gpu:v100:2(S:0-1)", Shape(gpus=2, accelerator="v100")),
+        ("#SBATCH -n4 --gpus-per-task=a100:2", Shape(gpus=8, cpus=4, accelerator="a100")),
+        ("#SBATCH -N2 -G 8 --cpus-per-gpu=6", Shape(nodes=2, gpus=4, cpus=24)),
+        ("#SBATCH -vQ -k -N2 --verbose --spread-job --nice", Shape(nodes=2)),
         ("#SBATCH -C efa", Shape(labels=(("feature", "efa"),))),
     ],
 )
@@ -60,6 +64,10 @@ def test_shapes(line: str, shape: Shape) -> None:
 )
 def test_times(value: str, seconds: float) -> None:
     assert job(f"#SBATCH -t {value}").time_limit_s == seconds
+
+
+def test_no_limit_of_time() -> None:
+    assert job("#SBATCH -t 30\n#SBATCH --time=UNLIMITED").time_limit_s is None
 
 
 def test_an_array_is_a_sweep_over_the_variable_that_the_script_reads() -> None:
@@ -82,6 +90,7 @@ def test_retries_holds_tiers_and_folders() -> None:
         ("#SBATCH --gpus=7 --nodes=2", "--gpus=7: does not divide by --nodes=2"),
         ("#SBATCH --time=soon", "line 2: --time=soon: must be MINUTES"),
         ("#SBATCH --array=0-9:0", "a step of at least 1"),
+        ("#SBATCH --array=5-1", "whose first number is not above the last"),
         ("#SBATCH --array=a-b", "must be numbers and ranges"),
         ("#SBATCH --array=0-9999999", "10000000 members, at most 1000000"),
         ("#SBATCH nodes=2", "line 2: nodes=2: options begin with"),

@@ -40,6 +40,9 @@ def test_the_grammar(text: str, axis: tuple[str, tuple[str, ...]]) -> None:
         (["engine=glob(nothing*)"], OverrideError, "no value at all"),
         (["run.seed=range(3,3)"], OverrideError, "no value at all"),
         (["run.seed=1,2", "seed=3,4"], OverrideError, "run.seed (command line): is swept twice"),
+        (["run.seed=1,2", "seed=3"], OverrideError, "run.seed (command line): is swept, and then set to one value"),
+        (["~optim.lr=1,2"], OverrideError, "optim.lr (command line): '~optim.lr=1,2' cannot be an axis"),
+        (["engine@other=zero1,zero2"], OverrideError, "'engine@other=zero1,zero2' cannot be an axis"),
         (["run.seed=range(0,1000)", "optim.lr=range(1,2000)"], OverrideError, "1999000 members, at most 1000000"),
         (["run.seed=range(0,1000000000)"], OverrideError, "the range has 1000000000 values, at most 1000000"),
         (["run.seed=range(0,-1000000000,-1)"], OverrideError, "the range has 1000000000 values"),
@@ -73,3 +76,10 @@ def test_a_long_axis_is_checked_at_its_ends() -> None:
 
 def test_seed_may_be_written_short_in_one_run_too() -> None:
     assert compose(["seed=7"]).spec.run.seed == 7
+
+
+def test_what_is_shuffled_is_the_same_sweep_when_it_is_submitted_again() -> None:
+    first, again = (compose_sweep(["run.seed=shuffle(range(0,20))"]).axes for _ in range(2))
+    assert first == again
+    [(_, values)] = first
+    assert sorted(map(int, values)) == list(range(20)) != list(map(int, values))

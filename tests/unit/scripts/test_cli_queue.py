@@ -228,7 +228,7 @@ def test_ctrl_c_while_waiting_leaves_the_job(ostinato: Ostinato, monkeypatch: py
 
     monkeypatch.setattr("batch.client.Client.wait", interrupt)
     said = ostinato("wait", job)
-    assert (said.code, "the jobs go on" in said.err) == (0, True)
+    assert (said.code, "the jobs go on" in said.err) == (ExitCode.ABORTED, True)
 
 
 def test_teams_pools_tokens_and_shares(ostinato: Ostinato, controller: Served) -> None:

@@ -34,6 +34,45 @@ def test_output_that_nobody_reads_ends_quietly(served: Served) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_a_name_that_the_terminal_cannot_show_hides_nothing(served: Served) -> None:
+    served.submit({"name": "\u00e9\u2603"}, {"name": "plain"})
+    ended = subprocess.run(
+        [sys.executable, "-m", "scripts.cli", "ls"],
+        cwd=REPOSITORY, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\xe9\\u2603" in ended.stdout
+    assert "plain" in ended.stdout
+
+
+def test_what_others_wrote_commands_no_terminal(served: Served, ostinato: Ostinato) -> None:
+    evil = "red\x1b[31m\x9b\u202e"
+    [job] = served.submit({"payload": {"command": [evil]}, "user": evil, "recipe": evil, "held": True})
+    served.json("PUT", "/v1/teams/t%1b[31m", {})
+    for words in (["ls", "-o", "wide"], ["show", job], ["team", "ls"], ["events"]):
+        said = ostinato(*words)
+        assert (said.code, [mark for mark in "\x1b\x9b\u202e" if mark in said.out]) == (0, []), words
+    assert "red\\x1b[31m\\x9b\\u202e" in ostinato("show", job).out
+
+
+def test_a_name_that_fits_several_jobs_is_said_to_do_so(served: Served, ostinato: Ostinato) -> None:
+    served.submit({"name": "twice"}, {"name": "twice"})
+    for command in ("show", "logs"):
+        said = ostinato(command, "twice")
+        assert (said.code, "'twice' fits several" in said.err) == (2, True), said.err
+
+
+def test_a_queue_that_cannot_be_asked_is_no_queue_without_the_job(
+    served: Served, ostinato: Ostinato, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [job] = served.submit()
+    monkeypatch.setenv("OSTINATO_TOKEN", "ost_expired")
+    said = ostinato("show", job, "-o", "json")
+    assert (said.code, said.error["kind"]) == (4, "NotAllowedError")
+    assert "there is no run" in said.error["message"]
+
+
 def test_a_dry_import_knows_the_pools(
     served: Served, ostinato: Ostinato, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

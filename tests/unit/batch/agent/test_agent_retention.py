@@ -14,7 +14,8 @@ class Folders:
     def __init__(self, path: Path, keep_newest: int) -> None:
         self.path = path
         self.now_s = 1_000 * DAY_S
-        self.jobs = JobFolders(path, Retention(keep_s=14 * DAY_S, keep_newest=keep_newest), lambda: self.now_s)
+        retention = Retention(keep_s=14 * DAY_S, keep_newest=keep_newest)
+        self.jobs = JobFolders(path, retention, lambda: self.now_s, lambda: self.now_s)
 
     def ran(self, uid: int, *, over: bool = True) -> None:
         """A job has left its folder; one that is not over can resume from it."""
@@ -86,3 +87,15 @@ def test_what_was_put_aside_goes_when_it_is_old(folders: Folders) -> None:
     folders.jobs.sweep(())
     assert not aside.exists()
     assert folders.there() == [1], "one of the newest"
+
+
+def test_a_clock_that_jumps_ahead_makes_nothing_old(tmp_path: Path) -> None:
+    folders = Folders(tmp_path, keep_newest=0)
+    steady_s = 0.0
+    folders.jobs = JobFolders(tmp_path, Retention(14 * DAY_S, 0), lambda: folders.now_s, lambda: steady_s)
+    folders.ran(1)
+    assert folders.jobs.sweep(()) == []
+    folders.now_s += 365 * DAY_S
+    assert folders.jobs.sweep(()) == []
+    folders.now_s, steady_s = folders.now_s + 15 * DAY_S, 15 * DAY_S
+    assert folders.jobs.sweep(()) == [1]

@@ -190,3 +190,24 @@ def test_who_comes_next_waits_no_longer_than_what_runs_may_still_run() -> None:
     assert answer.start_p50_s is not None
     assert answer.start_p90_s is not None
     assert queue.now_s < answer.start_p50_s <= answer.start_p90_s <= queue.now_s + 600.0
+
+
+def test_what_is_about_to_start_counts_where_a_limit_is_told_in_numbers() -> None:
+    queue = fleet(nodes=1)
+    queue.team("capped", quota=4)
+    queue.submit(team="capped", gpus=3)
+    second = queue.submit(team="capped", gpus=3)
+    reason = why(queue.state, second, queue.now_s).reason
+    assert (reason.code, reason.need, reason.have) == ("quota", 3, 1)
+    assert reason.text == "capped uses 3 of its quota of 4 chips"
+    first = 1 + queue.sweep(4, max_running=2)
+    assert why(queue.state, first + 2, queue.now_s).reason.text == "2 members run, 2 may"
+
+
+def test_who_is_ahead_is_as_many_as_the_place_says_also_in_a_sweep_at_its_limit() -> None:
+    queue = fleet(nodes=1)
+    first = 1 + queue.sweep(6, max_running=2)
+    queue.act()
+    answer = why(queue.state, first + 4, queue.now_s)
+    assert (answer.reason.code, answer.place) == ("sweep_limit", 3)
+    assert answer.ahead == (first + 2, first + 3)

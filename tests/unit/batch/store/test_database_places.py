@@ -19,6 +19,7 @@ from batch.errors import BatchQueueError, StoreError, StoreFullError, StoreInUse
 from batch.job_queue import Queue
 from batch.migrations import HEAD
 from batch.migrations.migrate import configuration
+from batch.state_folder import StateFolder
 from batch.tables import METADATA
 
 __all__ = ["make_tmpfs"]
@@ -38,6 +39,24 @@ def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")]
     database.close()
     assert found == [2, "wal"], "2 is FULL: the log is synced at each commit"
+
+
+def test_the_database_and_its_log_are_for_their_user_only(tmp_path: Path) -> None:
+    with Queue.open(str(tmp_path / "queue.db")) as queue:
+        queue.submit([command()])
+        names = ["queue.db", "queue.db-wal", "queue.db-shm", "queue.db.lock"]
+        modes = {name: (tmp_path / name).stat().st_mode & 0o077 for name in names}
+    assert modes == dict.fromkeys(names, 0)
+
+
+def test_in_a_state_folder_that_others_may_enter_they_find_nothing_to_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    StateFolder(tmp_path).create()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.stat().st_mode & 0o077 == 0) == [
+        "agent",
+        "code",
+        "logs",
+    ]
 
 
 def test_a_second_controller_is_told_who_has_the_queue(tmp_path: Path) -> None:
