@@ -55,7 +55,7 @@ def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
     runs = ranking.running.nonzero()[0]
     left[runs[fixed[ranking.row[runs]]]] = 0
     taken = np.zeros(len(left), dtype=np.int64)
-    rooms, places = _rooms(state, fixed, draft.held_back), state.places
+    rooms, places = _rooms(state, fixed, draft.held_back), state.hosts.places
     parts = [slice(first, first + _MOSTLY_ENOUGH) for first in range(0, len(left), _MOSTLY_ENOUGH)]
     for pool, kind in _domains(state):
         room, here = float(rooms[pool, kind]), places[pool * NUM_KINDS + kind]

@@ -6,7 +6,7 @@ behind it if it will be gone in time, so that no chip idles that somebody could 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -61,10 +61,10 @@ class Decision:
         self._keeps, self.wanted = allot(self.draft, self.ranking)
         self.forecast = Forecast(self.draft)
         self.blocked: list[tuple[JobRecord, int]] = []
+        self._first_profile = len(state.pools) * NUM_KINDS
         self._homeless: set[int] = set()
-        self._waits: tuple[Ints, Ints, Ints] | None = None
         self._preemptor: Preemptor | None = None
-        self._tokens = state.shares.tokens.copy()
+        self._tokens: list[float] = state.shares.tokens.tolist()
         self._start_claimants()
         self._start_wanted()
         self._backfill()
@@ -112,10 +112,12 @@ class Decision:
 
     def _serve(self, job: JobRecord, entry: int) -> bool:
         """Start the job, make room for it or hold room for it. Returns whether anything was done."""
-        if job.uid in self.state.claims or self.draft.start(job):
+        if job.uid in self.state.claims:
             return True
         if self.draft.refused(job) is not None:
             return False
+        if self.draft.fit(job):
+            return True
         eviction = self._eviction(job, float(self.ranking.value[entry]))
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
@@ -179,7 +181,7 @@ class Decision:
         """
         shape = job.profile.shape
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
-        hosts = self.state.pools_for(job.profile.number)
+        hosts = self.state.hosts.pools(job.profile.number)
         if len(hosts) == 1:
             possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
             if len(possible) == shape.nodes:
@@ -194,7 +196,7 @@ class Decision:
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
         most_free = [self.draft.most_free(pool) for pool in range(len(self.state.pools))]
-        for entry in self._possible(self._fitting(most_free)):
+        for entry in self._possible(self._fitting(most_free, self.draft.could_fit)):
             for job in self._jobs(entry, int(self.ranking.count[entry])):
                 if job.stop_s >= self._now_s and job.attained_s > 0:
                     continue  # it was stopped just now, for somebody
@@ -203,22 +205,27 @@ class Decision:
 
     def _possible(self, entries: Ints) -> Iterator[int]:
         """Yield those of `entries` of whose profile no job has been found not to fit by then."""
-        profiles = self.state.roster.waiting.table["profile"][self.ranking.row[entries]]
-        may_fit = np.array([self.draft.could_fit(profile) for profile in range(len(self.state.roster.profiles))])
-        entries, profiles = entries[may_fit[profiles]], profiles[may_fit[profiles]]
+        profiles = self.ranking.place[entries] - self._first_profile
         for entry, profile in zip(entries.tolist(), profiles.tolist(), strict=True):
             if self.draft.could_fit(profile):
                 yield entry
 
-    def _fitting(self, most_free: Sequence[tuple[int, int]]) -> Ints:
-        """Return the entries of waiting jobs of which a bundle may fit where so much is free: pairs by kind."""
-        most = np.array(most_free).reshape(-1, NUM_KINDS).max(axis=0, initial=0)
-        if self._waits is None:
-            table, waiting = self.state.roster.waiting.table, (~self.ranking.running).nonzero()[0]
-            rows = self.ranking.row[waiting]
-            self._waits = waiting, table["bundle"][rows], table["kind"][rows]
-        waiting, bundle, kinds = self._waits
-        return np.asarray(waiting[bundle <= most[kinds]])
+    def _fitting(self, most_free: Sequence[tuple[int, int]], among: Callable[[int], bool] | None = None) -> Ints:
+        """Return the entries of waiting jobs of which a bundle may fit where so much is free: pairs by kind.
+
+        With `among`, only of the profiles for which it holds. Often that is none, and no entry is looked at.
+        """
+        most = [max([0, *(free[kind] for free in most_free)]) for kind in range(NUM_KINDS)]
+        fit = [
+            self._first_profile + profile.number
+            for profile in self.state.roster.profiles
+            if profile.bundle <= most[profile.kind] and (among is None or among(profile.number))
+        ]
+        if not fit:
+            return _NOWHERE
+        places = np.zeros(self._first_profile + len(self.state.roster.profiles), dtype=np.bool_)
+        places[fit] = True
+        return np.asarray(places[self.ranking.place].nonzero()[0])
 
     def _backfill_behind(self) -> None:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
@@ -279,7 +286,7 @@ class Decision:
         known = {job.uid for job, _ in self.blocked} | self.draft.started
         entries = (~self.ranking.running & (self.ranking.chips > 1)).nonzero()[0]
         rows = self.ranking.row[entries]
-        for row in rows[self.state.hosts[waiting.table["profile"][rows], pool]].tolist():
+        for row in rows[self.state.hosts.table[waiting.table["profile"][rows], pool]].tolist():
             if len(gangs) >= most:
                 break
             first = next((uid for uid in waiting.rows[row].uids() if uid not in known), None)

@@ -56,18 +56,14 @@ class Draft:
     def refused(self, job: JobRecord) -> str | None:
         """Return the code of the limit that forbids starting the job whatever is free, or None."""
         chips, team, sweep = job.profile.chips, self.state.shares.teams[job.team], job.sweep
-        if team.quota is not None and self._used_by(job.team) + chips > team.quota:
+        used = self.state.shares.team_used[job.team] + self._given[job.team]
+        if team.quota is not None and used + chips > team.quota:
             return "quota"
         if self._open[job.profile.kind] < chips:
             return "compute_reservation"
         if sweep is not None and sweep.allowed is not None and self._left_of(job) <= 0:
             return "breaker" if sweep.tripped else "sweep_limit"
         return None
-
-    def _used_by(self, team: int) -> float:
-        """Return the chips of all kinds that the team has, with what this decision gave it."""
-        of_team = self.state.shares.used[team * NUM_KINDS : (team + 1) * NUM_KINDS]
-        return float(of_team.sum()) + self._given[team]
 
     def _by_pool(self, column: Ints) -> list[Ints]:
         """Return each pool's part of a column over all nodes, as views."""
@@ -86,11 +82,15 @@ class Draft:
         return self._group_left.setdefault(job.sweep.uid, job.sweep.allowed or 0)
 
     def start(self, job: JobRecord) -> bool:
-        """Place the job if it fits now, in the first pool that has room. Returns whether it did."""
+        """Place the job if it may start and fits now. Returns whether it did."""
+        return job.profile.number not in self._failed and self.refused(job) is None and self.fit(job)
+
+    def fit(self, job: JobRecord) -> bool:
+        """Place the job, which is not `refused`, in the first pool that has room now. Returns whether any had."""
         profile = job.profile
-        if profile.number in self._failed or self.refused(job) is not None:
+        if profile.number in self._failed:
             return False
-        for pool in self.state.pools_for(profile.number):
+        for pool in self.state.hosts.pools(profile.number):
             most_gpus, most_cpus = self.most_free(pool)
             if profile.shape.gpus > most_gpus or profile.shape.cpus > most_cpus:
                 continue
@@ -129,7 +129,7 @@ class Draft:
 
     def anything_free(self, profile: Profile) -> bool:
         """Say whether any pool that could hold the profile has any chip of its kind free."""
-        hosts = self.state.pools_for(profile.number)
+        hosts = self.state.hosts.pools(profile.number)
         return any(self.most_free(pool)[profile.kind] > 0 for pool in hosts)
 
     def unhold(self, pool: int, nodes: Ints) -> None:

@@ -86,7 +86,8 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
     rows = ranking.row[before]
     counts = ranking.count[before]
     same_team = waiting.table["share"][rows] == job.share
-    rivals = before[decision.state.hosts[waiting.table["profile"][rows]] @ decision.state.hosts[job.profile.number]]
+    hosts = decision.state.hosts.table
+    rivals = before[hosts[waiting.table["profile"][rows]] @ hosts[job.profile.number]]
     ahead_chips = float((ranking.chips[rivals] * ranking.count[rivals]).sum()) + inside * job.profile.chips
     start = _expected_start(decision, job, ahead_chips)
     reservations = decision.reservations(only=job.uid) if job.profile.chips > 1 else []
@@ -139,7 +140,7 @@ def _expected_start(decision: Decision, job: JobRecord, ahead_chips: float) -> t
         nodes_s, _ = decision.forecast.gang_start(job.profile, pool, quantile, held=True)
         return max(nodes_s, _turnover_s(decision, pool, quantile, chips))
 
-    pools = state.pools_for(job.profile.number)
+    pools = state.hosts.pools(job.profile.number)
     first_s, pool = min(((start_s(pool, MEDIAN), pool) for pool in pools), default=(np.inf, -1))
     if not np.isfinite(first_s):
         return None

@@ -107,7 +107,7 @@ class Forecast:
     def earliest(self, profile: Profile, quantile: float) -> tuple[float, int, Ints]:
         """Return (seconds, pool, nodes) of the pool where the gang can start first; pool -1 if none ever could."""
         best: tuple[float, int, Ints] = (float("inf"), -1, np.zeros(0, dtype=np.int64))
-        for pool in self._state.pools_for(profile.number):
+        for pool in self._state.hosts.pools(profile.number):
             start_s, nodes = self.gang_start(profile, pool, quantile)
             if start_s < best[0]:
                 best = (start_s, pool, nodes)

@@ -50,36 +50,6 @@ def _median(values: Floats) -> float:
     return float((parted[low] + parted[high]) / 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stops:
-    """The bundles of some running rows, on nodes counted over all pools: what each gives back if it stops."""
-
-    row: Ints
-    node: Ints
-    gpus: Floats
-    cpus: Floats
-    num_rows: int
-    num_nodes: int
-
-    @classmethod
-    def of(cls, draft: Draft, rows: Bools) -> "_Stops":
-        bundles, table = draft.state.running.bundles(), draft.state.running.table
-        some = rows[bundles.row].nonzero()[0]
-        row = bundles.row[some]
-        node = bundles.node[some] + np.array(draft.first_node)[bundles.pool[some]]
-        gpus, cpus = table["bundle_gpus"][row], table["bundle_cpus"][row]
-        return cls(row, node, gpus.astype(np.float64), cpus.astype(np.float64), table.count, len(draft.all_gpus))
-
-    def freed(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Return the accelerators and the CPUs of each node that `rows` give back if they stop."""
-        stops = np.zeros(self.num_rows, dtype=np.bool_)
-        stops[rows] = True
-        of = stops[self.row].nonzero()[0]
-        node = self.node[of]
-        gpus = np.bincount(node, self.gpus[of], self.num_nodes)
-        return np.asarray(gpus), np.asarray(np.bincount(node, self.cpus[of], self.num_nodes))
-
-
 class Preemptor:
     """Chooses victims within one decision."""
 
@@ -90,26 +60,27 @@ class Preemptor:
         self.unsaved_s = unsaved_s(state, draft.now_s)
         self._ran_s = draft.now_s - table["start_s"]
         self._value = np.full(table.count, np.inf)
-        self._value[ranking.row[ranking.running]] = ranking.value[ranking.running]
-        self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
+        self._value[ranking.row[ranking.runs]] = ranking.value[ranking.runs]
+        bound = table["stopping"] | table["fixed"]
+        of_age = self._ran_s >= state.policy.minimum_run_s - 1
+        self._loose = ~(keeps | bound)
         self._tier = table["tier"]
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
         self._dearness = self._value
-        self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._grown_up = self._loose & of_age
         self._always = {
             (waiting, running): self._loose & (self._tier == running.rank)
             for waiting in Tier
             for running in Tier
             if always_preempts(waiting, running)
         }
-        self._movable = ~table["stopping"] & ~table["fixed"] & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._movable = of_age & ~bound & (table["node"] >= 0)
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
         if state.policy.victims is Victims.YOUNGEST:
             self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
+        self._first_node = np.array(draft.first_node)
         self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
         self._stuck: set[tuple[int, bool]] = set()
-        self._in_reach = _Stops.of(draft, self._loose)
-        self._in_the_way: _Stops | None = None
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -122,7 +93,7 @@ class Preemptor:
         if key in self._hopeless or (*key[:3], True) in self._hopeless:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
-        pools = self._hopeful(job, rows, self._in_reach) if len(rows) else ()
+        pools = self._hopeful(job, rows) if len(rows) else ()
         rows = self._in_turn(rows) if pools else rows
         for pool in pools:
             here = rows[self._state.running.table["pool"][rows] == pool]
@@ -144,12 +115,11 @@ class Preemptor:
         if (number, long_waited) in self._stuck or (number, True) in self._stuck:
             return None
         shape, table = job.profile.shape, self._state.running.table
-        ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus)
+        ok = self._movable & (table["bundle_gpus"] < shape.gpus)
         if not long_waited:
             ok &= ~self._stale
         rows = self._not_preemptors(job, ok.nonzero()[0])
-        self._in_the_way = self._in_the_way or _Stops.of(self._draft, self._movable & (table["node"] >= 0))
-        pools = self._hopeful(job, rows, self._in_the_way) if len(rows) else ()
+        pools = self._hopeful(job, rows) if len(rows) else ()
         for pool in pools:
             here = rows[table["pool"][rows] == pool]
             here = here[self._bills[here].argsort(kind="stable")]
@@ -237,16 +207,26 @@ class Preemptor:
         needed = self._needed(job, pool, found, [row for row in rows.tolist() if row in chosen])
         return Eviction(pool, found, needed)
 
-    def _hopeful(self, job: JobRecord, rows: Ints, stops: "_Stops") -> list[int]:
+    def _hopeful(self, job: JobRecord, rows: Ints) -> list[int]:
         """Return the pools in which enough nodes would have room if all of `rows` stopped, topology aside."""
         shape, draft, first = job.profile.shape, self._draft, self._draft.first_node
-        gpus, cpus = stops.freed(rows)
+        gpus, cpus = self._freed(rows)
         fits = (draft.all_gpus + gpus >= shape.gpus) & (draft.all_cpus + cpus >= shape.cpus)
+        fits &= self._state.hosts.nodes(job.profile.number)
         if np.count_nonzero(fits) < shape.nodes:
             return []
-        pools = self._state.pools
-        parts = [(pool, fits[first[pool] : first[pool + 1]]) for pool in self._state.pools_for(job.profile.number)]
-        return [pool for pool, fit in parts if np.count_nonzero(fit & pools[pool].admits(shape)) >= shape.nodes]
+        parts = [(pool, fits[first[pool] : first[pool + 1]]) for pool in self._state.hosts.pools(job.profile.number)]
+        return [pool for pool, fit in parts if np.count_nonzero(fit) >= shape.nodes]
+
+    def _freed(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Return the accelerators and the CPUs of each node of all pools that `rows` give back if they stop."""
+        bundles, table, num = self._state.running.bundles(), self._state.running.table, len(self._draft.all_gpus)
+        stops = np.zeros(table.count, dtype=np.bool_)
+        stops[rows] = True
+        of = stops[bundles.row].nonzero()[0]
+        row, node = bundles.row[of], bundles.node[of] + self._first_node[bundles.pool[of]]
+        gpus, cpus = table["bundle_gpus"][row], table["bundle_cpus"][row]
+        return np.asarray(np.bincount(node, gpus, num)), np.asarray(np.bincount(node, cpus, num))
 
     def _needed(self, job: JobRecord, pool: int, found: Ints, chosen: list[int]) -> tuple[int, ...]:
         """Return `chosen` without those that the others make superfluous, the last first."""

@@ -23,7 +23,8 @@ class Ranking:
 
     `row` is the row of the running job or of the bucket, `running` which of the two. `value` (1/s) is index and price
     without the tier, `priced` whether the team's entitlement adds to it. A bucket may have several entries, in the
-    order of its jobs. `place` is the column of `SchedulerState.places` that says where the entry may be.
+    order of its jobs. `place` is the column of `Hosts.places` that says where the entry may be. `runs` are the
+    numbers of the entries that run.
     """
 
     row: Ints
@@ -34,6 +35,7 @@ class Ranking:
     value: Floats
     priced: Bools
     place: Ints
+    runs: Ints
 
 
 _NO_QUOTA = 1e12
@@ -50,7 +52,8 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     order = pieces.floats[2].argsort(kind="stable")
     row, running, count, tier, place, priced = pieces.ints.take(order, axis=1)
     chips, value = pieces.floats[:2].take(order, axis=1)
-    return Ranking(row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place)
+    runs = running.nonzero()[0]
+    return Ranking(row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place, runs)
 
 
 def _pieces(state: SchedulerState, now_s: float) -> Pieces:

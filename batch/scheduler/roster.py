@@ -242,7 +242,8 @@ class Roster:
         number = self._numbers.get((shape, pool))
         if number is None:
             number = self._numbers[shape, pool] = len(self.profiles)
-            self.profiles.append(Profile(number, shape, pool, 0 if shape.gpus else 1, shape.chips))
+            bundle = shape.gpus or shape.cpus
+            self.profiles.append(Profile(number, shape, pool, 0 if shape.gpus else 1, shape.chips, bundle))
         return self.profiles[number]
 
     def _record(self, uid: int, spec: JobSpec, now_s: float) -> JobRecord:

@@ -48,13 +48,14 @@ class Bundles:
 class Running:
     """Rows of `table` and `records` belong together.
 
-    `saved_s` is -1 without a checkpoint in this attempt, `node` is -1 for a job on several nodes.
+    `saved_s` is -1 without a checkpoint in this attempt, `node` is -1 for a job on several nodes; the bundles of those
+    are the columns of `_spread`: row, pool, node.
     """
 
     def __init__(self) -> None:
         self.table = Table(_COLUMNS, _UNRANKED)
         self.records: list[JobRecord] = []
-        self._gangs: dict[int, JobRecord] = {}
+        self._spread: Ints = np.zeros((3, 0), dtype=np.int64)
         self._bundles: Bundles | None = None
 
     def add(self, job: JobRecord) -> int:
@@ -89,7 +90,8 @@ class Running:
         self.records.append(job)
         self._bundles = None
         if len(placement.nodes) > 1:
-            self._gangs[job.uid] = job
+            added = [(row, placement.pool, node) for node in placement.nodes]
+            self._spread = np.concatenate([self._spread, np.array(added, dtype=np.int64).T], axis=1)
         return row
 
     def refresh(self, job: JobRecord) -> None:
@@ -101,12 +103,14 @@ class Running:
 
     def drop(self, row: int) -> None:
         """Remove a job that gave its place back."""
-        self._gangs.pop(self.records[row].uid, None)
         self._bundles = None
+        if self.table["node"][row] < 0:
+            self._spread = self._spread[:, self._spread[0] != row]
         last = self.table.drop(row)
         moved = self.records.pop()
         if row != last:
             self.records[row] = moved
+            self._spread[0][self._spread[0] == last] = row
             assert moved.placement is not None
             moved.placement.row = row
 
@@ -115,13 +119,8 @@ class Running:
         if self._bundles is None:
             table = self.table
             single = (table["node"] >= 0).nonzero()[0]
-            places = [job.placement for job in self._gangs.values() if job.placement is not None]
-            sizes = [len(where.nodes) for where in places]
-            rows = np.array([where.row for where in places], dtype=np.int64)
-            nodes = np.array([node for where in places for node in where.nodes], dtype=np.int64)
-            row = np.concatenate([single, np.repeat(rows, sizes)])
-            node = np.concatenate([table["node"][single], nodes])
-            self._bundles = Bundles(row, table["pool"][row], node)
+            alone = np.stack([single, table["pool"][single], table["node"][single]])
+            self._bundles = Bundles(*np.concatenate([alone, self._spread], axis=1))
         return self._bundles
 
     def attained_s(self, now_s: float) -> Floats:

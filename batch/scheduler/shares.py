@@ -21,7 +21,7 @@ _CONTENDED = 0.98
 class Shares:
     """Arrays over shares. `used`, `demand` and `capacity` are kept by whoever applies events; the rest follows.
 
-    `quota` is infinite where a team has none.
+    `quota` is infinite where a team has none; `team_used` is what each team holds, of all kinds.
     """
 
     def __init__(self, policy: PolicyConfig) -> None:
@@ -31,6 +31,7 @@ class Shares:
         self.capacity = np.zeros(NUM_KINDS)
         self.demand = np.zeros(0)
         self.used = np.zeros(0)
+        self.team_used: list[int] = []
         self.weight = np.zeros(0)
         self.quota = np.zeros(0)
         self.has_quotas = False
@@ -52,6 +53,7 @@ class Shares:
         if number is None:
             number = self.numbers[team.name] = len(self.teams)
             self.teams.append(team)
+            self.team_used.append(0)
             self._grow()
         self.teams[number] = team
         self.weight[number * NUM_KINDS : (number + 1) * NUM_KINDS] = team.weight
@@ -82,6 +84,7 @@ class Shares:
     def use(self, share: int, chips: int) -> None:
         """A job of `chips` got a place (or, negative, gave it back); its demand is told apart."""
         self.used[share] += chips
+        self.team_used[share // NUM_KINDS] += chips
 
     def set_capacity(self, capacity: Floats) -> None:
         """Say how many chips of each kind there are."""

@@ -13,16 +13,17 @@ import numpy as np
 
 from batch import events
 from batch.model import Cause, JobSpec
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.arrays import Floats, Ints
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Placement, Profile, SweepRecord
+from batch.scheduler.hosts import Hosts
+from batch.scheduler.jobs import JobRecord, Placement, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.pieces import Pieces
 from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
-from batch.scheduler.shares import NUM_KINDS, Shares
+from batch.scheduler.shares import Shares
 
 Recall = Callable[[int], tuple[JobSpec, float]]
 """From the uid of a job to its specification, with what was changed since, and when it was submitted."""
@@ -60,9 +61,7 @@ class SchedulerState:
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
         self.pieces: Pieces | None = None
-        self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
-        self._pools_for: dict[int, list[int]] = {}
-        self._places: Bools = np.zeros((0, 0), dtype=np.bool_)
+        self.hosts = Hosts(self.pools, self.roster.profiles)
 
     @property
     def waiting_count(self) -> int:
@@ -104,41 +103,6 @@ class SchedulerState:
         order = np.argsort(column)
         self.running.table["saved_s"][order[np.searchsorted(column, uids, sorter=order)]] = saved_s
 
-    @property
-    def hosts(self) -> Bools:
-        """Say which pools take new jobs of a profile and could hold one if they were empty: [profiles, pools]."""
-        profiles = self.roster.profiles
-        if len(self._hosts) < len(profiles):
-            known = self._hosts.reshape(len(self._hosts), len(self.pools))
-            more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(known) :]]
-            self._hosts = np.concatenate([known, np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))])
-        return self._hosts
-
-    def pools_for(self, profile: int) -> list[int]:
-        """Return the numbers of the pools that `hosts` names for a profile."""
-        pools = self._pools_for.get(profile)
-        if pools is None:
-            pools = self._pools_for[profile] = self.hosts[profile].nonzero()[0].tolist()
-        return pools
-
-    @property
-    def places(self) -> Bools:
-        """Say what may be in each domain, which is pool * kinds + kind: [domains, columns].
-
-        The columns are the domains, for what runs there, then the profiles, for what waits.
-        """
-        num, hosts = len(self.pools) * NUM_KINDS, self.hosts.T
-        if self._places.shape != (num, num + hosts.shape[1]):
-            kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
-            stacked = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1)
-            of_profiles = stacked.reshape(num, hosts.shape[1])  # not -1: before the first pool nothing can be inferred
-            self._places = np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
-        return self._places
-
-    @staticmethod
-    def _could_host(pool: PoolNodes, profile: Profile) -> bool:
-        return not pool.drained and profile.pool in (None, pool.name) and pool.could_hold(profile.shape)
-
     def _team_set(self, event: events.TeamSet) -> None:
         self.shares.set_team(event.team)
         self.learner.grow(len(self.shares.teams))
@@ -151,7 +115,7 @@ class SchedulerState:
         number = self.pool_numbers.setdefault(name, len(self.pools))
         if number == len(self.pools):
             self.pools.append(PoolNodes(name))
-            self._forget_hosts()
+            self.hosts.forget()
         return self.pools[number]
 
     def _measure(self) -> None:
@@ -159,12 +123,7 @@ class SchedulerState:
         gpus = sum(int(pool.gpus.sum()) for pool in open_pools)
         cpus = sum(int(pool.cpus.sum()) for pool in open_pools)
         self.shares.set_capacity(np.array([gpus, cpus], dtype=np.float64))
-        self._forget_hosts()
-
-    def _forget_hosts(self) -> None:
-        self._hosts = np.zeros((0, 0), dtype=np.bool_)
-        self._places = np.zeros((0, 0), dtype=np.bool_)
-        self._pools_for.clear()
+        self.hosts.forget()
 
     def _job_submitted(self, event: events.JobSubmitted) -> None:
         self._know_team(event.spec.team)
@@ -241,7 +200,10 @@ class SchedulerState:
         self.roster.withdraw(job)
         self._vacate(job)
         pool = self._pool(event.pool)
+        num_nodes = len(pool.names)
         nodes = pool.take(job.profile.shape, event.nodes)
+        if len(pool.names) > num_nodes:
+            self.hosts.forget()
         job.placement = Placement(event.attempt, self.pool_numbers[event.pool], nodes, self.clock_s, row=-1)
         job.placement.row = self.running.add(job)
         self.shares.use(job.share, job.profile.chips)

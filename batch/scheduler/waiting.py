@@ -25,7 +25,7 @@ class BucketKey(NamedTuple):
 
 
 _KINDS = {"share": int, "profile": int, "cell": int, "bin": int, "tier": int, "ran": bool, "kind": int, "due": bool}
-_COLUMNS = {**_KINDS, "chips": float, "bundle": int, "ready": int}
+_COLUMNS = {**_KINDS, "chips": float, "ready": int}
 _COLUMNS |= dict.fromkeys(("since_s", "stop_s", "deadline_s"), float)
 
 DEADLINE_GRID_S = 900.0
@@ -112,7 +112,6 @@ class Waiting:
         if bucket is None:
             values = key._asdict() | {
                 "chips": shape.chips,
-                "bundle": shape.gpus or shape.cpus,
                 "deadline_s": max(0, key.deadline) * DEADLINE_GRID_S,
             }
             bucket = self._buckets[key] = Bucket(key, self.table.append(values), shape.chips)
