@@ -90,7 +90,7 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
 def _rooms(state: SchedulerState, fixed: Bools, held_back: Floats) -> Floats:
     """Return the chips that are neither under jobs that stay nor held back for other teams: [pools, kinds]."""
     table, num = state.running.table, len(state.pools) * NUM_KINDS
-    domain = table["pool"] * NUM_KINDS + table["kind"]
+    domain = table["place"]
     stay = fixed & ~table["stopping"]
     kept = np.bincount(domain[stay], weights=table["chips"][stay], minlength=num).reshape(-1, NUM_KINDS)
     here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)

@@ -286,7 +286,7 @@ class Decision:
         known = {job.uid for job, _ in self.blocked} | self.draft.started
         entries = (~self.ranking.running & (self.ranking.chips > 1)).nonzero()[0]
         rows = self.ranking.row[entries]
-        for row in rows[self.state.hosts.table[waiting.table["profile"][rows], pool]].tolist():
+        for row in rows[self.state.hosts.table[waiting.table["place"][rows], pool]].tolist():
             if len(gangs) >= most:
                 break
             first = next((uid for uid in waiting.rows[row].uids() if uid not in known), None)

@@ -8,7 +8,8 @@ import numpy as np
 
 from batch.scheduler.actions import Action, Place, Reason
 from batch.scheduler.arrays import Ints
-from batch.scheduler.jobs import JobRecord, Profile
+from batch.scheduler.jobs import JobRecord
+from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 

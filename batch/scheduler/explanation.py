@@ -87,7 +87,7 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
     counts = ranking.count[before]
     same_team = waiting.table["share"][rows] == job.share
     hosts = decision.state.hosts.table
-    rivals = before[hosts[waiting.table["profile"][rows]] @ hosts[job.profile.number]]
+    rivals = before[hosts[waiting.table["place"][rows]] @ hosts[job.profile.number]]
     ahead_chips = float((ranking.chips[rivals] * ranking.count[rivals]).sum()) + inside * job.profile.chips
     start = _expected_start(decision, job, ahead_chips)
     reservations = decision.reservations(only=job.uid) if job.profile.chips > 1 else []

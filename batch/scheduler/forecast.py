@@ -7,8 +7,8 @@ import numpy as np
 from batch.model import Shape
 from batch.scheduler.arrays import Floats, Ints
 from batch.scheduler.draft import Draft
-from batch.scheduler.jobs import Profile
 from batch.scheduler.learner import NUM_BINS, bins_of
+from batch.scheduler.profiles import Profile
 from batch.scheduler.state import SchedulerState
 
 MEDIAN = 0.5

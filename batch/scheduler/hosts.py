@@ -3,8 +3,8 @@
 import numpy as np
 
 from batch.scheduler.arrays import Bools
-from batch.scheduler.jobs import Profile
 from batch.scheduler.nodes import PoolNodes
+from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS
 
 

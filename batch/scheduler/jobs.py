@@ -4,23 +4,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from batch.model import JobSpec, Shape, SweepSpec, Tier
+from batch.model import JobSpec, SweepSpec, Tier
+from batch.scheduler.profiles import Profile
 from batch.scheduler.waiting import BucketKey
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A shape and the pool it insists on: what decides where a job fits. `kind`: 0 accelerators, 1 CPUs.
-
-    `chips` of its kind in all, `bundle` of them on each node.
-    """
-
-    number: int
-    shape: Shape
-    pool: str | None
-    kind: int
-    chips: int
-    bundle: int
 
 
 @dataclass(slots=True)

@@ -179,28 +179,28 @@ class Preemptor:
 
     def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
         """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""
-        shape, nodes, running = job.profile.shape, self._state.pools[pool], self._state.running
-        gpus, cpus = self._draft.free_gpus[pool].copy(), self._draft.free_cpus[pool].copy()
-        short = nodes.admits(shape) & ((gpus < shape.gpus) | (cpus < shape.cpus))
-        missing = int(short.sum())
-        cost = np.zeros(len(nodes.names))
+        shape, nodes, records = job.profile.shape, self._state.pools[pool], self._state.running.records
+        free_gpus, free_cpus = self._draft.free_gpus[pool], self._draft.free_cpus[pool]
+        fits = (free_gpus >= shape.gpus) & (free_cpus >= shape.cpus)
+        short = set((nodes.admits(shape) & ~fits).nonzero()[0].tolist())
+        # One number after the other: lists, for of an array each would be made an object first.
+        gpus, cpus, cost = free_gpus.tolist(), free_cpus.tolist(), [0.0] * len(nodes.names)
         useful: dict[int, list[int]] = {}
-        for row in rows.tolist():
-            if missing == 0:
+        for row, bill in zip(rows.tolist(), self._bills[rows].tolist(), strict=True):
+            if not short:
                 break
-            victim = running.records[row]
+            victim = records[row]
             assert victim.placement is not None
             for node in victim.placement.nodes:
-                if not short[node]:
+                if node not in short:
                     continue
                 gpus[node] += victim.profile.shape.gpus
                 cpus[node] += victim.profile.shape.cpus
-                cost[node] += self._bills[row]
+                cost[node] += bill
                 useful.setdefault(node, []).append(row)
                 if gpus[node] >= shape.gpus and cpus[node] >= shape.cpus:
-                    short[node] = False
-                    missing -= 1
-        found = nodes.find(shape, gpus, cpus, cost)
+                    short.remove(node)
+        found = nodes.find(shape, np.array(gpus), np.array(cpus), np.array(cost))
         if found is None:
             return None
         chosen = {row for node in found.tolist() for row in useful.get(node, ())}

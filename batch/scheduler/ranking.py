@@ -9,7 +9,7 @@ from batch.scheduler.arrays import Bools, Floats, Ints, ordered
 from batch.scheduler.pieces import Pieces, Premises
 from batch.scheduler.policy import PolicyConfig, price_factor, price_of, team_target
 from batch.scheduler.shares import NUM_KINDS, Shares
-from batch.scheduler.sides import Side, running_until_s, waiting_until_s
+from batch.scheduler.sides import Sides
 from batch.scheduler.state import SchedulerState
 
 _ONE_TIER = 1e4
@@ -97,40 +97,28 @@ def _cut(
     state: SchedulerState, now_s: float, premises: Premises, places: Ints, among: Bools | None, *, lasting: bool
 ) -> Pieces:
     """Work out the pieces of the shares `among` (None: all), and, if they are `lasting`, until when they hold."""
-    policy, price = state.policy, premises.common[0]
-    runs = Side.of_running(state, now_s, among)
-    waits = Side.of_waiting(state, now_s, price, premises.room, among)
-    share = np.concatenate([runs.share, waits.share])
-    chips = np.concatenate([runs.chips, waits.chips])
-    tier = np.concatenate([runs.tier, waits.tier])
-    index = np.concatenate([runs.index, waits.index])
-    count = np.concatenate([runs.count, waits.count])
-    since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = ordered(tier + len(Tier) * places[share], -index, since_s)
-    share, chips, count = share[order], chips[order], count[order]
+    price = premises.common[0]
+    sides = Sides.of(state, now_s, price, premises.room, among)
+    share, tier = sides.ints[:2]
+    order = ordered(tier + len(Tier) * places[share], -sides.index, sides.since_s)
+    share, _, _, _, count, _ = sides.ints.take(order, axis=1)
+    chips = sides.chips[order]
     starts = _starts(share)
     before = _before(starts, chips * count)
-    target = team_target(premises.target[share], order < len(runs.row), policy)
+    target = team_target(premises.target[share], order < sides.num_running, state.policy)
     until_s = np.full(len(places), np.inf) if lasting else _NEVER
     if lasting and len(order):
-        each_s = [running_until_s(state, runs.row, now_s), waiting_until_s(state, waits.row, now_s)]
-        until_s[share[starts]] = np.minimum.reduceat(np.concatenate(each_s)[order], starts)
-    source, count, at, factor = _priced(chips, count, before, target, policy)
-    order, chips = order[source], chips[source]
-    value, tier = index[order], tier[order]
+        until_s[share[starts]] = np.minimum.reduceat(sides.until_s[order], starts)
+    source, count, at, factor = _priced(chips, count, before, target, state.policy)
+    order, value = order[source], sides.index[order][source]
+    share, tier, place, due, _, _ = sides.ints.take(order, axis=1)
     value[at] += price * factor
-    if runs.due.any() or waits.due.any():
-        value += _DUE * np.concatenate([runs.due, waits.due])[order]
-    ints = np.empty((6, len(order)), dtype=np.int64)
-    ints[0] = np.concatenate([runs.row, waits.row])[order]
-    ints[1] = order < len(runs.row)
-    ints[2], ints[3] = count, tier
-    ints[4] = np.concatenate([runs.place, waits.place])[order]
-    ints[5] = 0
+    if due.any():
+        value += _DUE * due
+    ints = np.array([sides.row[order], order < sides.num_running, count, tier, place, np.zeros_like(count)])
     ints[5, at] = factor > 0
-    floats = np.empty((3, len(order)))
-    floats[0], floats[1], floats[2] = chips, value, _ONE_TIER * tier - value
-    spans = _spans(share[source], len(places)) if lasting else (_FIRST, _FIRST)
+    floats = np.array([chips[source], value, _ONE_TIER * tier - value])
+    spans = _spans(share, len(places)) if lasting else (_FIRST, _FIRST)
     return Pieces(premises, places, ints, floats, *spans, until_s)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from batch.ids import id_of
 from batch.scheduler.actions import Reason
 from batch.scheduler.draft import Draft
-from batch.scheduler.jobs import JobRecord, Profile
+from batch.scheduler.jobs import JobRecord
+from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS
 
 _NAMED = 3

@@ -11,9 +11,10 @@ from math import inf
 from batch.errors import NotFoundError
 from batch.model import Dependency, JobSpec, Shape, SweepSpec
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Profile, Ranges, SweepRecord
+from batch.scheduler.jobs import JobRecord, Ranges, SweepRecord
 from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
-from batch.scheduler.policy import PolicyConfig, due_at_s
+from batch.scheduler.policy import PolicyConfig, divisor_of, due_at_s
+from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
 
@@ -95,7 +96,7 @@ class Roster:
         if not self._may_start(job, now_s):
             return
         job.bucket = self._key(job)
-        self.waiting.add(job.bucket, job.profile.shape, (job.since_s, job.uid, job.uid))
+        self.waiting.add(job.bucket, job.profile, (job.since_s, job.uid, job.uid))
 
     def withdraw(self, job: JobRecord) -> None:
         """Take the job out of its bucket, if it is in one."""
@@ -110,7 +111,7 @@ class Roster:
         sweep.queued = True
         key = self._key(sweep.model)
         for first, last in sweep.untouched:
-            self.waiting.add(key, sweep.model.profile.shape, (sweep.since_s, first, last))
+            self.waiting.add(key, sweep.model.profile, (sweep.since_s, first, last))
 
     def withdraw_untouched(self, sweep: SweepRecord) -> None:
         """Take all untouched members out of their bucket."""
@@ -243,7 +244,8 @@ class Roster:
         if number is None:
             number = self._numbers[shape, pool] = len(self.profiles)
             bundle = shape.gpus or shape.cpus
-            self.profiles.append(Profile(number, shape, pool, 0 if shape.gpus else 1, shape.chips, bundle))
+            kind, divisor = 0 if shape.gpus else 1, divisor_of(shape.chips, self._policy)
+            self.profiles.append(Profile(number, shape, pool, kind, shape.chips, bundle, divisor))
         return self.profiles[number]
 
     def _record(self, uid: int, spec: JobSpec, now_s: float) -> JobRecord:

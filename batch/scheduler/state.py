@@ -56,7 +56,7 @@ class SchedulerState:
         self.learner = Learner(self.policy.prior_weight)
         self.durations = Durations(self.learner, self.policy.prior_weight)
         self.roster = Roster(self.shares, self.durations, self.policy)
-        self.running = Running()
+        self.running = Running(self.policy)
         self.pools: list[PoolNodes] = []
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
