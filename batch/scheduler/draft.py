@@ -39,6 +39,7 @@ class Draft:
         self._group_left: dict[int, int] = {}
         self._given: Counter[int] = Counter()
         self._most_free: list[tuple[int, int] | None] = [None] * len(state.pools)
+        self._all_free: list[tuple[int, int] | None] = [None] * len(state.pools)
         self.held_back = state.shares.held_back(now_s)
         self._open = self._open_chips()
 
@@ -78,6 +79,14 @@ class Draft:
             self._most_free[pool] = most
         return most
 
+    def all_free(self, pool: int) -> tuple[int, int]:
+        """Return how many accelerators and how many CPUs are free on the nodes of the pool together."""
+        free = self._all_free[pool]
+        if free is None:
+            gpus, cpus = self.free_gpus[pool], self.free_cpus[pool]
+            free = self._all_free[pool] = int(np.maximum(gpus, 0).sum()), int(np.maximum(cpus, 0).sum())
+        return free
+
     def _left_of(self, job: JobRecord) -> int:
         assert job.sweep is not None
         return self._group_left.setdefault(job.sweep.uid, job.sweep.allowed or 0)
@@ -109,7 +118,7 @@ class Draft:
         self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
         self.started.add(job.uid)
         self._given[job.team] += job.profile.chips
-        self._most_free[pool] = None
+        self._most_free[pool] = self._all_free[pool] = None
         self._open[job.profile.kind] -= job.profile.chips
         if job.sweep is not None and job.sweep.allowed is not None:
             self._group_left[job.sweep.uid] = self._left_of(job) - 1
@@ -125,7 +134,7 @@ class Draft:
             free[nodes] -= kept
             held[nodes] += kept
             some |= bool(kept.any())
-        self._most_free[pool] = None
+        self._most_free[pool] = self._all_free[pool] = None
         return some
 
     def anything_free(self, profile: Profile) -> bool:
@@ -139,7 +148,7 @@ class Draft:
         self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
         self.held_gpus[pool][nodes] = 0
         self.held_cpus[pool][nodes] = 0
-        self._most_free[pool] = None
+        self._most_free[pool] = self._all_free[pool] = None
         self._failed.clear()
 
 

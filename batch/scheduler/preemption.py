@@ -15,6 +15,8 @@ from batch.scheduler.policy import Victims, always_preempts
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.state import SchedulerState
 
+_NOBODY: Ints = np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
@@ -114,13 +116,11 @@ class Preemptor:
         number = job.profile.number
         if (number, long_waited) in self._stuck or (number, True) in self._stuck:
             return None
-        shape, table = job.profile.shape, self._state.running.table
-        ok = self._movable & (table["bundle_gpus"] < shape.gpus)
-        if not long_waited:
-            ok &= ~self._stale
-        rows = self._not_preemptors(job, ok.nonzero()[0])
-        pools = self._hopeful(job, rows) if len(rows) else ()
-        for pool in pools:
+        table = self._state.running.table
+        pools = [pool for pool in self._state.hosts.pools(number) if self._has_room_in_pieces(job, pool)]
+        rows = self._in_the_way(job, long_waited) if pools else _NOBODY
+        hopeful = self._hopeful(job, rows) if len(rows) else ()
+        for pool in (pool for pool in pools if pool in hopeful):
             here = rows[table["pool"][rows] == pool]
             here = here[self._bills[here].argsort(kind="stable")]
             eviction = self._by_node(job, pool, here) if len(here) else None
@@ -131,6 +131,18 @@ class Preemptor:
         if not job.preempted_by:
             self._stuck.add((number, long_waited))
         return None
+
+    def _in_the_way(self, job: JobRecord, long_waited: bool) -> Ints:
+        """Return running rows that may be moved for the job."""
+        ok = self._movable & (self._state.running.table["bundle_gpus"] < job.profile.shape.gpus)
+        if not long_waited:
+            ok &= ~self._stale
+        return self._not_preemptors(job, ok.nonzero()[0])
+
+    def _has_room_in_pieces(self, job: JobRecord, pool: int) -> bool:
+        """Say whether as much is free in the pool as the job wants. Moving others frees nothing: it needs that much."""
+        shape, (gpus, cpus) = job.profile.shape, self._draft.all_free(pool)
+        return gpus >= shape.nodes * shape.gpus and cpus >= shape.nodes * shape.cpus
 
     def _destinations(self, eviction: Eviction) -> tuple[Ints, ...] | None:
         """Return for each of the evicted where it fits instead, the largest placed first; None unless all fit."""
