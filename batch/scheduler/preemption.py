@@ -62,7 +62,7 @@ class Preemptor:
         self.unsaved_s = unsaved_s(state, draft.now_s)
         self._ran_s = draft.now_s - table["start_s"]
         self._value = np.full(table.count, np.inf)
-        self._value[ranking.row[ranking.runs]] = ranking.value[ranking.runs]
+        self._value[ranking.run_rows] = ranking.value[ranking.runs]
         bound = table["stopping"] | table["fixed"]
         of_age = self._ran_s >= state.policy.minimum_run_s - 1
         self._loose = ~(keeps | bound)

@@ -24,7 +24,7 @@ class Ranking:
     `row` is the row of the running job or of the bucket, `running` which of the two. `value` (1/s) is index and price
     without the tier, `priced` whether the team's entitlement adds to it. A bucket may have several entries, in the
     order of its jobs. `place` is the column of `Hosts.places` that says where the entry may be. `runs` are the
-    numbers of the entries that run.
+    numbers of the entries that run, `run_rows` their rows.
     """
 
     row: Ints
@@ -36,6 +36,11 @@ class Ranking:
     priced: Bools
     place: Ints
     runs: Ints
+    run_rows: Ints
+
+    def waits_in(self, tier: int) -> bool:
+        """Say whether a job of the tier waits."""
+        return bool(np.count_nonzero((self.tier == tier) & ~self.running))
 
 
 _NO_QUOTA = 1e12
@@ -53,7 +58,8 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     row, running, count, tier, place, priced = pieces.ints.take(order, axis=1)
     chips, value = pieces.floats[:2].take(order, axis=1)
     runs = running.nonzero()[0]
-    return Ranking(row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place, runs)
+    columns = row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place
+    return Ranking(*columns, runs, row[runs])
 
 
 def _pieces(state: SchedulerState, now_s: float) -> Pieces:
