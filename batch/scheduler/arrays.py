@@ -27,10 +27,17 @@ def ordered(groups: Ints, *keys: Floats) -> Ints:
 
     The same as `np.lexsort((*reversed(keys), groups))` in a third of the time: groups are sorted by radix.
     """
-    order = np.argsort(keys[-1], kind="stable")
+    order = keys[-1].argsort(kind="stable")
     for key in reversed(keys[:-1]):
-        order = order[np.argsort(key[order], kind="stable")]
-    return order[np.argsort(groups[order].astype(np.int16), kind="stable")]
+        order = order[key[order].argsort(kind="stable")]
+    return order[groups[order].astype(np.int16).argsort(kind="stable")]
+
+
+def starts_of(groups: Ints) -> Ints:
+    """Return where each group begins; what is of one group lies side by side."""
+    begins = np.ones(len(groups), dtype=np.bool_)
+    np.not_equal(groups[1:], groups[:-1], out=begins[1:])
+    return begins.nonzero()[0]
 
 
 class Table:

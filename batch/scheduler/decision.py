@@ -30,7 +30,7 @@ from batch.scheduler.state import SchedulerState
 _MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
-_DISPLACES = {tier: any(always_preempts(tier, other) for other in Tier) for tier in Tier}
+_DISPLACES = [any(always_preempts(tier, other) for other in Tier) for tier in Tier]
 _NOWHERE = np.zeros(0, dtype=np.int64)
 
 
@@ -148,7 +148,7 @@ class Decision:
         rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
         patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
         patient = waited_s >= patience and self._tokens[job.share] >= 1.0
-        if not patient and not _DISPLACES[job.tier]:
+        if not patient and not _DISPLACES[job.tier.rank]:
             return None
         self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
         late = waited_s >= patience + policy.checkpoint_wait_s
@@ -183,7 +183,7 @@ class Decision:
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
         hosts = self.state.hosts.pools(job.profile.number)
         if len(hosts) == 1:
-            possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
+            possible = self.state.pools[hosts[0]].admits(shape).nonzero()[0]
             if len(possible) == shape.nodes:
                 return hosts[0], possible
         taken = {pool for _, pool in self.blocked}

@@ -39,7 +39,7 @@ class Draft:
         self._group_left: dict[int, int] = {}
         self._given: Counter[int] = Counter()
         self._most_free: list[tuple[int, int] | None] = [None] * len(state.pools)
-        self._all_free: list[tuple[int, int] | None] = [None] * len(state.pools)
+        self._all_free: dict[tuple[int, int], int] = {}
         self.held_back = state.shares.held_back(now_s)
         self._open = self._open_chips()
 
@@ -75,17 +75,24 @@ class Draft:
         """Return the most accelerators and the most CPUs that are free on one node of the pool."""
         most = self._most_free[pool]
         if most is None:
-            most = int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
+            kinds = self.free_gpus[pool], self.free_cpus[pool]
+            most = int(np.maximum.reduce(kinds[0], initial=0)), int(np.maximum.reduce(kinds[1], initial=0))
             self._most_free[pool] = most
         return most
 
-    def all_free(self, pool: int) -> tuple[int, int]:
-        """Return how many accelerators and how many CPUs are free on the nodes of the pool together."""
-        free = self._all_free[pool]
+    def all_free(self, pool: int, kind: int) -> int:
+        """Return how many chips of the kind are free on the nodes of the pool together."""
+        free = self._all_free.get((pool, kind))
         if free is None:
-            gpus, cpus = self.free_gpus[pool], self.free_cpus[pool]
-            free = self._all_free[pool] = int(np.maximum(gpus, 0).sum()), int(np.maximum(cpus, 0).sum())
+            of_nodes = (self.free_cpus if kind else self.free_gpus)[pool]
+            free = self._all_free[pool, kind] = int(np.add.reduce(np.maximum(of_nodes, 0)))
         return free
+
+    def _note_change(self, pool: int) -> None:
+        """Forget what was worked out of the pool: what is free there is not what it was."""
+        self._most_free[pool] = None
+        for kind in range(NUM_KINDS):
+            self._all_free.pop((pool, kind), None)
 
     def _left_of(self, job: JobRecord) -> int:
         assert job.sweep is not None
@@ -118,7 +125,7 @@ class Draft:
         self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
         self.started.add(job.uid)
         self._given[job.team] += job.profile.chips
-        self._most_free[pool] = self._all_free[pool] = None
+        self._note_change(pool)
         self._open[job.profile.kind] -= job.profile.chips
         if job.sweep is not None and job.sweep.allowed is not None:
             self._group_left[job.sweep.uid] = self._left_of(job) - 1
@@ -134,7 +141,7 @@ class Draft:
             free[nodes] -= kept
             held[nodes] += kept
             some |= bool(kept.any())
-        self._most_free[pool] = self._all_free[pool] = None
+        self._note_change(pool)
         return some
 
     def anything_free(self, profile: Profile) -> bool:
@@ -148,7 +155,7 @@ class Draft:
         self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
         self.held_gpus[pool][nodes] = 0
         self.held_cpus[pool][nodes] = 0
-        self._most_free[pool] = self._all_free[pool] = None
+        self._note_change(pool)
         self._failed.clear()
 
 

@@ -20,14 +20,14 @@ def max_min(demand: Floats, weight: Floats, capacity: float) -> Floats:
     wanted = np.where(weight > 0, demand, 0.0)
     if wanted.sum() <= capacity:
         return wanted
-    claimants = np.flatnonzero(wanted > 0)
+    claimants = (wanted > 0).nonzero()[0]
     met_at = wanted[claimants] / weight[claimants]
-    order = claimants[np.argsort(met_at, kind="stable")]
+    order = claimants[met_at.argsort(kind="stable")]
     met_at = wanted[order] / weight[order]
-    met_before = np.concatenate([[0.0], np.cumsum(wanted[order])[:-1]])
-    weight_left = np.cumsum(weight[order][::-1])[::-1]
+    met_before = np.concatenate([[0.0], wanted[order].cumsum()[:-1]])
+    weight_left = weight[order][::-1].cumsum()[::-1]
     levels = (capacity - met_before) / weight_left
-    first = int(np.argmax(levels <= met_at))
+    first = int((levels <= met_at).argmax())
     return np.asarray(np.minimum(wanted, max(0.0, levels[first]) * weight))
 
 

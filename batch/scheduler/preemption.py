@@ -81,7 +81,7 @@ class Preemptor:
         if state.policy.victims is Victims.YOUNGEST:
             self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
         self._first_node = np.array(draft.first_node)
-        self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
+        self._hopeless: set[tuple[int, int, bool, bool]] = set()
         self._stuck: set[tuple[int, bool]] = set()
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
@@ -91,7 +91,7 @@ class Preemptor:
         `long_waited` also admits victims whose last checkpoint is old.
         """
         # Later jobs of the same profile are worth less and find fewer victims left.
-        key = (job.profile.number, job.tier, patient, long_waited)
+        key = (job.profile.number, job.tier.rank, patient, long_waited)
         if key in self._hopeless or (*key[:3], True) in self._hopeless:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
@@ -141,8 +141,7 @@ class Preemptor:
 
     def _has_room_in_pieces(self, job: JobRecord, pool: int) -> bool:
         """Say whether as much is free in the pool as the job wants. Moving others frees nothing: it needs that much."""
-        shape, (gpus, cpus) = job.profile.shape, self._draft.all_free(pool)
-        return gpus >= shape.nodes * shape.gpus and cpus >= shape.nodes * shape.cpus
+        return self._draft.all_free(pool, job.profile.kind) >= job.profile.chips
 
     def _destinations(self, eviction: Eviction) -> tuple[Ints, ...] | None:
         """Return for each of the evicted where it fits instead, the largest placed first; None unless all fit."""

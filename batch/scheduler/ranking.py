@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.model import Tier
-from batch.scheduler.arrays import Bools, Floats, Ints, ordered
+from batch.scheduler.arrays import Bools, Floats, Ints, ordered, starts_of
 from batch.scheduler.pieces import Pieces, Premises
 from batch.scheduler.policy import PolicyConfig, price_factor, price_of, team_target
 from batch.scheduler.shares import NUM_KINDS, Shares
@@ -95,7 +95,7 @@ def _room_in_quota(shares: Shares) -> Floats:
     """Return for each share how many chips more the quota of its team lets it have."""
     if not shares.has_quotas:
         return np.full(len(shares.used), _NO_QUOTA)
-    used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
+    used = np.array(shares.team_used, dtype=np.float64).repeat(NUM_KINDS)
     return np.asarray(np.minimum(np.maximum(shares.quota - used, 0.0), _NO_QUOTA))
 
 
@@ -109,7 +109,7 @@ def _cut(
     order = ordered(tier + len(Tier) * places[share], -sides.index, sides.since_s)
     share, _, _, _, count, _ = sides.ints.take(order, axis=1)
     chips = sides.chips[order]
-    starts = _starts(share)
+    starts = starts_of(share)
     before = _before(starts, chips * count)
     target = team_target(premises.target[share], order < sides.num_running, state.policy)
     until_s = np.full(len(places), np.inf) if lasting else _NEVER
@@ -121,22 +121,18 @@ def _cut(
     value[at] += price * factor
     if due.any():
         value += _DUE * due
-    ints = np.array([sides.row[order], order < sides.num_running, count, tier, place, np.zeros_like(count)])
+    ints = np.zeros((6, len(order)), dtype=np.int64)
+    ints[0], ints[1], ints[2], ints[3], ints[4] = sides.row[order], order < sides.num_running, count, tier, place
     ints[5, at] = factor > 0
-    floats = np.array([chips[source], value, _ONE_TIER * tier - value])
+    floats = np.empty((3, len(order)))
+    floats[0], floats[1], floats[2] = chips[source], value, _ONE_TIER * tier - value
     spans = _spans(share, len(places)) if lasting else (_FIRST, _FIRST)
     return Pieces(premises, places, ints, floats, *spans, until_s)
 
 
-def _starts(share: Ints) -> Ints:
-    """Return where the entries of each share begin; entries come share by share."""
-    changes = (share[1:] != share[:-1]).nonzero()[0] + 1
-    return np.concatenate([_FIRST[: len(share)], changes])
-
-
 def _spans(share: Ints, num_shares: int) -> tuple[Ints, Ints]:
     """Return for each share where its pieces begin, and how many it has."""
-    starts = _starts(share)
+    starts = starts_of(share)
     first, size = np.zeros(num_shares, dtype=np.int64), np.bincount(share, minlength=num_shares)
     first[share[starts]] = starts
     return first, size

@@ -120,7 +120,7 @@ class Shares:
         """
         charged = (self.usage + self.used * self._policy.minimum_run_s) / np.maximum(self.weight, 1e-9)
         places = np.empty(len(charged), dtype=np.int64)
-        places[np.argsort(charged, kind="stable")] = np.arange(len(charged))
+        places[charged.argsort(kind="stable")] = np.arange(len(charged))
         return places
 
     def held_back(self, now_s: float) -> Floats:
