@@ -6,7 +6,7 @@ behind it if it will be gone in time, so that no chip idles that somebody could 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -27,6 +27,9 @@ from batch.scheduler.reasons import reason_of
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
+_CURRENT_S = 1.0
+"""A decision explains the state for so long, if nothing happens."""
+
 _MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
@@ -44,10 +47,17 @@ def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> lis
     state.advance(now_s)
     if state.waiting_count == 0:
         return []
-    decision = Decision(state)
-    if explain:
-        decision.explain()
-    return decision.draft.actions
+    decision = state.decided = Decision(state)
+    actions = decision.draft.actions
+    return [*actions, *decision.explanations()] if explain else actions
+
+
+def current_decision(state: SchedulerState) -> "Decision":
+    """Return what would be decided now, or the last decision if nothing has happened in the second since."""
+    known = state.decided
+    if known is None or state.clock_s - known.draft.now_s >= _CURRENT_S:
+        known = state.decided = Decision(state)
+    return known
 
 
 class Decision:
@@ -216,15 +226,19 @@ class Decision:
         With `among`, only of the profiles for which it holds. Often that is none, and no entry is looked at.
         """
         most = [max([0, *(free[kind] for free in most_free)]) for kind in range(NUM_KINDS)]
-        fit = [
-            self._first_profile + profile.number
+        return self._entries_of(
+            profile.number
             for profile in self.state.roster.profiles
             if profile.bundle <= most[profile.kind] and (among is None or among(profile.number))
-        ]
-        if not fit:
+        )
+
+    def _entries_of(self, profiles: Iterable[int]) -> Ints:
+        """Return the entries of waiting jobs of these profiles."""
+        columns = [self._first_profile + profile for profile in profiles]
+        if not columns:
             return _NOWHERE
         places = np.zeros(self._first_profile + len(self.state.roster.profiles), dtype=np.bool_)
-        places[fit] = True
+        places[columns] = True
         return np.asarray(places[self.ranking.place].nonzero()[0])
 
     def _backfill_behind(self) -> None:
@@ -254,15 +268,16 @@ class Decision:
         learned = float(late_s[job.model, bin_of(job.attained_s)])
         return learned if job.time_limit_s is None else min(learned, job.time_limit_s)
 
-    def explain(self) -> None:
-        """Add a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
-        self.draft.actions += self.reservations()
+    def explanations(self) -> list[Action]:
+        """Return a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
+        out: list[Action] = [*self.reservations()]
         started = Counter(self.state.roster.find(uid).bucket for uid in self.draft.started)
         for bucket in self.state.roster.waiting.rows:
             first = next((uid for uid in bucket.uids() if uid not in self.draft.started), None)
             if first is not None:
                 reason = reason_of(self.draft, self.state.roster.find(first))
-                self.draft.actions.append(Wait(first, bucket.count - started[bucket.key], reason))
+                out.append(Wait(first, bucket.count - started[bucket.key], reason))
+        return out
 
     def reservations(self, only: int | None = None) -> list[Reserve]:
         """Return who is next to get room in each pool, and when that is expected; with `only`, of that job alone."""
@@ -282,11 +297,11 @@ class Decision:
         """Return the first blocked gangs of the pool: those that hold room, then the most valuable of the others."""
         most = int(self.state.policy.reservations_per_pool)
         gangs = [job for job, where in self.blocked if where == pool][:most]
-        waiting = self.state.roster.waiting
+        waiting, hosts = self.state.roster.waiting, self.state.hosts
         known = {job.uid for job, _ in self.blocked} | self.draft.started
-        entries = (~self.ranking.running & (self.ranking.chips > 1)).nonzero()[0]
-        rows = self.ranking.row[entries]
-        for row in rows[self.state.hosts.table[waiting.table["place"][rows], pool]].tolist():
+        profiles = (profile for profile in self.state.roster.profiles if profile.chips > 1)
+        entries = self._entries_of(profile.number for profile in profiles if pool in hosts.pools(profile.number))
+        for row in self.ranking.row[entries].tolist():
             if len(gangs) >= most:
                 break
             first = next((uid for uid in waiting.rows[row].uids() if uid not in known), None)

@@ -135,12 +135,15 @@ class Shares:
         decay_s = self._policy.share_decay_s or AWS_LEAST_DECAY_S
         return np.asarray((self.demand > 0) | (now_s - self._last_active_s <= decay_s))
 
-    def advance(self, clock_s: float, now_s: float) -> None:
-        """Account for [clock_s, now_s), in which nothing was placed, ended or submitted, split at ticks and hours."""
+    def advance(self, clock_s: float, now_s: float) -> bool:
+        """Account for [clock_s, now_s), in which nothing was placed, ended or submitted, split at ticks and hours.
+
+        Returns whether a tick has passed.
+        """
         policy = self._policy
         if self._tick < 0:
             self._tick = floor(clock_s / policy.tick_s)
-        last = floor(now_s / policy.tick_s)
+        first, last = self._tick, floor(now_s / policy.tick_s)
         at_s = clock_s
         while self._tick < last:
             hour_s = (floor(self._tick * policy.tick_s / HOUR_S) + 1) * HOUR_S
@@ -151,6 +154,7 @@ class Shares:
             if at_s >= hour_s:
                 self._end_hour()
         self._hour_used += self.used * (now_s - at_s)
+        return last > first
 
     def _account(self, ticks: int, at_s: float, upto_s: float) -> None:
         """Let `ticks` ticks pass. Nothing changes meanwhile, so the clipped recurrence of credits has a closed form."""

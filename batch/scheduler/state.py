@@ -7,7 +7,7 @@ same state, however they are spread over calls.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import floor, inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import Roster
 from batch.scheduler.running import Running
 from batch.scheduler.shares import Shares
+
+if TYPE_CHECKING:
+    from batch.scheduler.decision import Decision
 
 Recall = Callable[[int], tuple[JobSpec, float]]
 """From the uid of a job to its specification, with what was changed since, and when it was submitted."""
@@ -44,7 +47,8 @@ class SchedulerState:
     """Index over the events so far. Not thread-safe: one thread applies, advances and decides.
 
     `clock_s` is the latest time seen; it never goes back, whatever the events' clock does. `pieces` is what the last
-    ranking worked out, for the next one.
+    ranking worked out, for the next one, `decided` the last decision, for whoever asks why, until anything happens: an
+    event, a timer, a tick of the account.
     """
 
     def __init__(self, policy: PolicyConfig | None = None, recall: Recall | None = None) -> None:
@@ -61,6 +65,7 @@ class SchedulerState:
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
         self.pieces: Pieces | None = None
+        self.decided: Decision | None = None
         self.hosts = Hosts(self.pools, self.roster.profiles)
 
     @property
@@ -75,11 +80,13 @@ class SchedulerState:
         if self.clock_s == 0.0:
             self.clock_s = now_s
         while (timer_s := self.roster.next_timer_s()) <= now_s:
+            self.decided = None
             self._pass_until(max(timer_s, self.clock_s))
             self.roster.fire(self.clock_s)
         self._pass_until(now_s)
         for uid in [uid for uid, claim in self.claims.items() if claim.until_s <= now_s]:
             del self.claims[uid]
+            self.decided = None
 
     def _pass_until(self, now_s: float) -> None:
         grid = self.policy.rebuild_s
@@ -87,18 +94,22 @@ class SchedulerState:
             rebuild_s = floor(now_s / grid) * grid
             self.learner.enter_many(*self.running.newly_entered(rebuild_s))
             self.learner.rebuild()
-        self.shares.advance(self.clock_s, now_s)
+            self.decided = None
+        if self.shares.advance(self.clock_s, now_s):
+            self.decided = None
         self.clock_s = now_s
 
     def apply(self, event: events.Event) -> None:
         """Take in one event, in the journal's order. Raises NotFoundError for a job that was never submitted."""
         if event.time_s > self.clock_s:
             self.advance(event.time_s)
+        self.decided = None
         _HANDLERS[type(event)](self, event)
 
     def apply_checkpoints(self, time_s: float, uids: Ints, saved_s: Floats) -> None:
         """Take in one JobCheckpointed for each of `uids`, all with places, at once: the same state, sooner."""
         self.advance(time_s)
+        self.decided = None
         column = self.running.table["uid"]
         order = np.argsort(column)
         self.running.table["saved_s"][order[np.searchsorted(column, uids, sorter=order)]] = saved_s

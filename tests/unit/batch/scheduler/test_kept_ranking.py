@@ -1,4 +1,4 @@
-"""What a ranking keeps of the one before it changes nothing: after any legal events it is as if worked out anew."""
+"""What is kept from one decision to the next changes nothing: after any legal events it is as if worked out anew."""
 
 from dataclasses import fields
 from unittest import mock
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import invariant, rule
 
 from batch import events
-from batch.scheduler import ranking
+from batch.scheduler import ranking, why
 from batch.scheduler.state import SchedulerState
 
 TEAMS = "abcdefgh"
@@ -69,6 +69,18 @@ class KeptRanking(machine.SchedulerMachine):
         self.queue.state.advance(self.queue.now_s)
         assert_as_anew(self.queue.state)
 
+    @rule(number=machine.ANY)
+    def says_why_as_anew(self, number: int) -> None:
+        state = self.queue.state
+        self.queue.decide()
+        waiting = [next(bucket.uids()) for bucket in state.roster.waiting.rows]
+        if waiting:
+            assert state.decided is not None
+            uid = waiting[number % len(waiting)]
+            of_kept = why(state, uid, self.queue.now_s)
+            state.decided = None
+            assert why(state, uid, self.queue.now_s) == of_kept
+
 
 TestKeptRanking = KeptRanking.TestCase
 TestKeptRanking.settings = settings(
@@ -92,3 +104,19 @@ def test_a_single_end_leaves_the_other_shares_as_they_are() -> None:
     assert changed is not None
     assert 1 <= np.count_nonzero(changed) <= 2  # the job's share, and that of the row that moved into its place
     assert_as_anew(queue.state)
+
+
+def test_why_explains_the_last_decision_until_something_happens() -> None:
+    queue = Fleet()
+    queue.pool(nodes=1)
+    first, second = queue.submit(gpus=8), queue.submit(gpus=8)
+    queue.act()
+    queue.decide()
+    decided = queue.state.decided
+    why(queue.state, second, queue.now_s + 0.5)
+    assert queue.state.decided is decided
+    why(queue.state, second, queue.now_s + 1.5)
+    assert queue.state.decided is not decided
+    queue.end(first)
+    assert queue.state.decided is None
+    assert why(queue.state, second, queue.now_s).reason.code == "next"
