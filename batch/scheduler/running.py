@@ -6,6 +6,7 @@ from math import inf
 import numpy as np
 
 from batch.scheduler.arrays import RANKED_FLOATS, RANKED_INTS, Floats, Ints, Table
+from batch.scheduler.bundles import GangBundles
 from batch.scheduler.jobs import JobRecord
 from batch.scheduler.learner import NUM_BINS, bins_of
 from batch.scheduler.policy import PolicyConfig, running_factor
@@ -30,15 +31,14 @@ class Running:
     """Rows of `table` and `records` belong together.
 
     Of a row, `place` is its domain in `Hosts.places`, `stay` what its index is multiplied by because it runs,
-    `saved_s` is -1 without a checkpoint in this attempt, `node` is -1 for a job on several nodes; the bundles of those
-    are the columns of `_spread`: row, pool, node.
+    `saved_s` is -1 without a checkpoint in this attempt, `node` is -1 for a job on several nodes.
     """
 
     def __init__(self, policy: PolicyConfig) -> None:
         self.table = Table(_INTS, _FLOATS, _BOOLS, _UNRANKED)
         self._policy = policy
         self.records: list[JobRecord] = []
-        self._spread: Ints = np.zeros((3, 0), dtype=np.int64)
+        self._gangs = GangBundles()
         self._bundles: Bundles | None = None
 
     def add(self, job: JobRecord) -> int:
@@ -76,9 +76,7 @@ class Running:
         )
         self.records.append(job)
         self._bundles = None
-        if len(placement.nodes) > 1:
-            added = [(row, placement.pool, node) for node in placement.nodes]
-            self._spread = np.concatenate([self._spread, np.array(added, dtype=np.int64).T], axis=1)
+        self._gangs.add(placement.pool, placement.nodes)
         return row
 
     def refresh(self, job: JobRecord) -> None:
@@ -90,13 +88,11 @@ class Running:
     def drop(self, row: int) -> None:
         """Remove a job that gave its place back."""
         self._bundles = None
-        if self.table["node"][row] < 0:
-            self._spread = self._spread[:, self._spread[0] != row]
+        self._gangs.drop(row)
         last = self.table.drop(row)
         moved = self.records.pop()
         if row != last:
             self.records[row] = moved
-            self._spread[0][self._spread[0] == last] = row
             assert moved.placement is not None
             moved.placement.row = row
 
@@ -106,7 +102,7 @@ class Running:
             table = self.table
             single = (table["node"] >= 0).nonzero()[0]
             alone = np.stack([single, table["pool"][single], table["node"][single]])
-            self._bundles = Bundles(*np.concatenate([alone, self._spread], axis=1))
+            self._bundles = Bundles(*np.concatenate([alone, self._gangs.columns()], axis=1))
         return self._bundles
 
     def attained_s(self, now_s: float) -> Floats:
