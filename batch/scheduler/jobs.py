@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from batch.model import JobSpec, SweepSpec, Tier
 from batch.scheduler.profiles import Profile
@@ -43,13 +43,13 @@ class JobRecord:
     time_limit_s: float | None = None
     deadline_s: float | None = None
     held: bool = False
-    unmet: set[int] = field(default_factory=set)
+    unmet: frozenset[int] = frozenset()
     eligible_s: float = 0.0
     due: bool = False
     attained_s: float = 0.0
     counted_bin: int = -1
     preemptions: int = 0
-    preempted_by: set[int] = field(default_factory=set)
+    preempted_by: frozenset[int] = frozenset()
     placement: Placement | None = None
     outcome: str | None = None
     bucket: BucketKey | None = None

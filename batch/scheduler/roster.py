@@ -7,6 +7,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from heapq import heappop, heappush
 from math import inf
+from typing import NamedTuple
 
 from batch.errors import NotFoundError
 from batch.model import Dependency, JobSpec, Shape, SweepSpec
@@ -17,6 +18,18 @@ from batch.scheduler.policy import PolicyConfig, divisor_of, due_at_s
 from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
+
+_MOST_TERMS = 1024
+
+
+class _Terms(NamedTuple):
+    """What JobRecord has of a specification beside what anybody may change."""
+
+    profile: Profile
+    team: int
+    share: int
+    cell: int
+    model: int
 
 
 class Roster:
@@ -35,6 +48,7 @@ class Roster:
         self._dependents: dict[int, list[int]] = defaultdict(list)
         self._timers: list[tuple[float, int]] = []
         self._outcomes: dict[int, bool] = {}
+        self._terms: dict[int, tuple[JobSpec, _Terms]] = {}
 
     def add_job(self, uid: int, spec: JobSpec, now_s: float) -> None:
         """A job exists."""
@@ -74,7 +88,7 @@ class Roster:
         job = self._record(uid, sweep.spec.template, sweep.since_s)
         job.sweep = sweep
         model = sweep.model
-        job.stop_s, job.eligible_s, job.held, job.unmet = model.stop_s, model.eligible_s, model.held, set(model.unmet)
+        job.stop_s, job.eligible_s, job.held, job.unmet = model.stop_s, model.eligible_s, model.held, model.unmet
         job.tier, job.due = model.tier, model.due
         job.time_limit_s, job.deadline_s = model.time_limit_s, model.deadline_s
         job.bucket = self._key(job) if sweep.queued else None
@@ -140,7 +154,7 @@ class Roster:
             target = self._target(dependent)
             for dependency in target.spec.after:
                 if dependency.uid == uid and (ok or not dependency.ok):
-                    target.unmet.discard(uid)
+                    target.unmet -= {uid}
             self._retry(dependent, now_s)
 
     def forget(self, job: JobRecord) -> None:
@@ -203,6 +217,8 @@ class Roster:
 
     def _note_due(self, job: JobRecord, now_s: float) -> None:
         """Set whether a gang has waited so long that it is due, or the timer that will look again."""
+        if job.profile.chips < self._policy.gang_guarantee_chips:
+            return
         at_s = due_at_s(job.since_s, job.attained_s, job.profile.chips, self._policy)
         job.due |= at_s <= now_s
         if now_s < at_s < inf and not job.due:
@@ -210,12 +226,16 @@ class Roster:
 
     def _depend(self, job: JobRecord, spec: JobSpec) -> None:
         """Note what the job waits for. A dependency that nobody knows any more is over, and well."""
+        if not spec.after:
+            return
+        unmet = []
         for dependency in spec.after:
             outcome = self._outcomes.get(dependency.uid)
             known = dependency.uid in self.sweeps or dependency.uid in self.jobs or self._sweep_of(dependency.uid)
             if (outcome is None and known) or (outcome is False and dependency.ok):
-                job.unmet.add(dependency.uid)
+                unmet.append(dependency.uid)
                 self._dependents[dependency.uid].append(job.uid)
+        job.unmet = frozenset(unmet)
 
     def _target(self, uid: int) -> JobRecord:
         sweep = self.sweeps.get(uid)
@@ -249,17 +269,11 @@ class Roster:
         return self.profiles[number]
 
     def _record(self, uid: int, spec: JobSpec, now_s: float) -> JobRecord:
-        profile = self._profile(spec.shape, spec.pool)
-        team = self._shares.number_of(spec.team)
-        cell = team * NUM_SIZES + size_class(profile.chips)
+        terms = self._terms_of(spec)
         return JobRecord(
-            uid=uid,
-            spec=spec,
-            profile=profile,
-            team=team,
-            share=team * NUM_KINDS + profile.kind,
-            cell=cell,
-            model=self._durations.model(cell, spec.recipe, profile.number),
+            uid,
+            spec,
+            *terms,
             tier=spec.tier,
             since_s=now_s,
             stop_s=now_s,
@@ -269,17 +283,32 @@ class Roster:
             eligible_s=spec.not_before_s or 0.0,
         )
 
+    def _terms_of(self, spec: JobSpec) -> _Terms:
+        """Return what follows from a specification, for good; after a restart many jobs share one."""
+        known = self._terms.get(id(spec))
+        if known is not None:
+            return known[1]
+        profile = self._profile(spec.shape, spec.pool)
+        team = self._shares.number_of(spec.team)
+        cell = team * NUM_SIZES + size_class(profile.chips)
+        model = self._durations.model(cell, spec.recipe, profile.number)
+        terms = _Terms(profile, team, team * NUM_KINDS + profile.kind, cell, model)
+        if len(self._terms) >= _MOST_TERMS:
+            self._terms.clear()
+        self._terms[id(spec)] = spec, terms  # with it, so that no other specification gets its id
+        return terms
+
     def _key(self, job: JobRecord) -> BucketKey:
-        sweep = job.sweep
+        sweep, deadline_s = job.sweep, job.deadline_s
         return BucketKey(
-            tier=job.tier.rank,
-            share=job.share,
-            profile=job.profile.number,
-            cell=job.cell,
-            bin=bin_of(job.attained_s),
-            ran=job.attained_s > 0,
-            kind=job.profile.kind,
-            due=job.due,
-            group=sweep.uid if sweep is not None and sweep.is_limited else -1,
-            deadline=-1 if job.deadline_s is None else int(job.deadline_s // DEADLINE_GRID_S),
+            job.tier.rank,
+            job.share,
+            job.profile.number,
+            job.cell,
+            bin_of(job.attained_s),
+            job.attained_s > 0,
+            job.profile.kind,
+            job.due,
+            sweep.uid if sweep is not None and sweep.is_limited else -1,
+            -1 if deadline_s is None else int(deadline_s // DEADLINE_GRID_S),
         )

@@ -241,7 +241,7 @@ class SchedulerState:
         job.placement.stopping = True
         self.running.table.put(job.placement.row, "stopping", True)
         if event.beneficiary is not None and self.roster.knows(event.beneficiary):
-            job.preempted_by.add(event.beneficiary)
+            job.preempted_by |= {event.beneficiary}
             self.claims.setdefault(event.beneficiary, Claim()).victims.add(job.uid)
             beneficiary = self.roster.find(event.beneficiary)
             self.shares.tokens[beneficiary.share] -= not always_preempts(beneficiary.tier, job.tier)
@@ -290,7 +290,7 @@ class SchedulerState:
                 self.learner.end(job.cell, job.counted_bin)
                 self.durations.end(job.model, job.attained_s)
         job.outcome = outcome
-        job.preempted_by.clear()
+        job.preempted_by = frozenset()
         self.claims.pop(job.uid, None)
         sweep = job.sweep
         last = sweep is not None and sweep.count_end(outcome, 1)
