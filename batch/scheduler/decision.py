@@ -73,6 +73,7 @@ class Decision:
         self.blocked: list[tuple[JobRecord, int]] = []
         self._first_profile = len(state.pools) * NUM_KINDS
         self._homeless: set[int] = set()
+        self._lost: set[tuple[int, ...]] = set()
         self._preemptor: Preemptor | None = None
         self._tokens: list[float] = state.shares.tokens.tolist()
         self._start_claimants()
@@ -106,19 +107,40 @@ class Decision:
 
     def _start_wanted(self) -> None:
         """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
-        find, rows = self.state.roster.find, self.state.roster.waiting.rows
+        find, waiting, ranking = self.state.roster.find, self.state.roster.waiting, self.ranking
+        claimants = (self.state.roster.find(uid).bucket for uid in self.state.claims)
+        claimed = {waiting.bucket(key).row for key in claimants if key is not None}
         heads: dict[int, Iterator[int]] = {}
         left: set[int] = set()
         entries = self.wanted.nonzero()[0]
-        columns = entries, self.ranking.row[entries], self.wanted[entries]
-        for entry, row, count in zip(*(column.tolist() for column in columns), strict=True):
-            if row in left:
+        rows = ranking.row[entries]
+        waits_long = self._now_s - waiting.table["stop_s"][rows] >= self.state.policy.checkpoint_wait_s
+        profiles, tiers = ranking.place[entries] - self._first_profile, ranking.tier[entries]
+        columns = (column.tolist() for column in (entries, rows, self.wanted[entries], profiles, tiers, waits_long))
+        for entry, row, count, *of_first in zip(*columns, strict=True):
+            if row in left or (tuple(of_first) in self._lost and row not in heads and row not in claimed):
                 continue
-            uids = heads.get(row) or heads.setdefault(row, rows[row].uids())
+            uids = heads.get(row) or heads.setdefault(row, waiting.rows[row].uids())
             for job in map(find, islice(uids, count)):
                 if not self._serve(job, entry):
                     left.add(row)
+                    self._note_lost(job)
                     break
+
+    def _note_lost(self, job: JobRecord) -> None:
+        """Note for what jobs like this one nothing can be done any more, whatever they are worth.
+
+        By profile, tier, and whether they may have waited long; what is lost stays lost, for room and victims only get
+        fewer.
+        """
+        profile, preemptor = job.profile, self._preemptor
+        if preemptor is None or self.draft.could_fit(profile.number):
+            return
+        if profile.chips > 1 and profile.number not in self._homeless:
+            return
+        for long_waited in (True, False):
+            if preemptor.gave_up(profile, job.tier, long_waited=long_waited):
+                self._lost.add((profile.number, job.tier.rank, long_waited))
 
     def _serve(self, job: JobRecord, entry: int) -> bool:
         """Start the job, make room for it or hold room for it. Returns whether anything was done."""

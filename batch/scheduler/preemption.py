@@ -12,6 +12,7 @@ from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord
 from batch.scheduler.policy import Victims, always_preempts
+from batch.scheduler.profiles import Profile
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.state import SchedulerState
 
@@ -132,6 +133,15 @@ class Preemptor:
             self._stuck.add((number, long_waited))
         return None
 
+    def gave_up(self, profile: Profile, tier: Tier, *, long_waited: bool) -> bool:
+        """Say whether nobody is to be stopped or moved any more for a job of the profile and tier.
+
+        Nor is for one that is not patient, for whom fewer may be stopped.
+        """
+        waits = {True, long_waited}
+        hopeless = any((profile.number, tier.rank, True, wait) in self._hopeless for wait in waits)
+        return hopeless and (profile.chips == 1 or any((profile.number, wait) in self._stuck for wait in waits))
+
     def _in_the_way(self, job: JobRecord, long_waited: bool) -> Ints:
         """Return running rows that may be moved for the job."""
         ok = self._movable & (self._state.running.table["bundle_gpus"] < job.profile.shape.gpus)
@@ -221,6 +231,8 @@ class Preemptor:
     def _hopeful(self, job: JobRecord, rows: Ints) -> list[int]:
         """Return the pools in which enough nodes would have room if all of `rows` stopped, topology aside."""
         shape, draft, first = job.profile.shape, self._draft, self._draft.first_node
+        if not self._frees_enough(job, rows):
+            return []
         gpus, cpus = self._freed(rows)
         fits = (draft.all_gpus + gpus >= shape.gpus) & (draft.all_cpus + cpus >= shape.cpus)
         fits &= self._state.hosts.nodes(job.profile.number)
@@ -228,6 +240,14 @@ class Preemptor:
             return []
         parts = [(pool, fits[first[pool] : first[pool + 1]]) for pool in self._state.hosts.pools(job.profile.number)]
         return [pool for pool, fit in parts if np.count_nonzero(fit) >= shape.nodes]
+
+    def _frees_enough(self, job: JobRecord, rows: Ints) -> bool:
+        """Say whether any pool would have as many accelerators as the job wants, wherever, if all of `rows` stopped."""
+        if job.profile.kind != 0:
+            return True
+        table, pools = self._state.running.table, self._state.hosts.pools(job.profile.number)
+        freed = np.bincount(table["pool"][rows], table["chips"][rows], len(self._state.pools)).tolist()
+        return any(freed[pool] + self._draft.all_free(pool, 0) >= job.profile.chips for pool in pools)
 
     def _freed(self, rows: Ints) -> tuple[Floats, Floats]:
         """Return the accelerators and the CPUs of each node of all pools that `rows` give back if they stop."""
