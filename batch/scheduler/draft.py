@@ -33,8 +33,8 @@ class Draft:
         self.all_gpus = _joined([pool.free_gpus for pool in state.pools])
         self.all_cpus = _joined([pool.free_cpus for pool in state.pools])
         self.free_gpus, self.free_cpus = self._by_pool(self.all_gpus), self._by_pool(self.all_cpus)
-        self.held_gpus = self._by_pool(np.zeros_like(self.all_gpus))
-        self.held_cpus = self._by_pool(np.zeros_like(self.all_cpus))
+        held = np.zeros((2, len(self.all_gpus)), dtype=np.int64)
+        self.held_gpus, self.held_cpus = self._by_pool(held[0]), self._by_pool(held[1])
         self._failed: set[int] = set()
         self._group_left: dict[int, int] = {}
         self._given: Counter[int] = Counter()

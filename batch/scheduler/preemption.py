@@ -231,8 +231,6 @@ class Preemptor:
     def _hopeful(self, job: JobRecord, rows: Ints) -> list[int]:
         """Return the pools in which enough nodes would have room if all of `rows` stopped, topology aside."""
         shape, draft, first = job.profile.shape, self._draft, self._draft.first_node
-        if not self._frees_enough(job, rows):
-            return []
         gpus, cpus = self._freed(rows)
         fits = (draft.all_gpus + gpus >= shape.gpus) & (draft.all_cpus + cpus >= shape.cpus)
         fits &= self._state.hosts.nodes(job.profile.number)
@@ -240,14 +238,6 @@ class Preemptor:
             return []
         parts = [(pool, fits[first[pool] : first[pool + 1]]) for pool in self._state.hosts.pools(job.profile.number)]
         return [pool for pool, fit in parts if np.count_nonzero(fit) >= shape.nodes]
-
-    def _frees_enough(self, job: JobRecord, rows: Ints) -> bool:
-        """Say whether any pool would have as many accelerators as the job wants, wherever, if all of `rows` stopped."""
-        if job.profile.kind != 0:
-            return True
-        table, pools = self._state.running.table, self._state.hosts.pools(job.profile.number)
-        freed = np.bincount(table["pool"][rows], table["chips"][rows], len(self._state.pools)).tolist()
-        return any(freed[pool] + self._draft.all_free(pool, 0) >= job.profile.chips for pool in pools)
 
     def _freed(self, rows: Ints) -> tuple[Floats, Floats]:
         """Return the accelerators and the CPUs of each node of all pools that `rows` give back if they stop."""
