@@ -45,6 +45,8 @@ def to_row(seq: int, event: Event) -> JournalRow:
 
 def from_row(row: JournalRow, spec: Any = None) -> Event:
     """Return the event of a row; of a submission, with `spec`. Raises StoreError when it cannot be read."""
+    if row.kind == "JobSubmitted" and row.uid is not None and not row.payload:  # nearly all rows of a long queue
+        return JobSubmitted(time_s=row.time_s, uid=row.uid, spec=spec)
     where = f"event {row.seq}"
     cls = KINDS.get(row.kind)
     if cls is None:

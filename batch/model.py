@@ -12,19 +12,23 @@ from typing import Any
 
 
 class Tier(Enum):
-    """How urgent: interactive never waits for batch; flex takes what is left and may always be preempted."""
+    """How urgent: interactive never waits for batch; flex takes what is left and may always be preempted.
+
+    `rank` is 0 for the most urgent.
+    """
+
+    rank: int
 
     INTERACTIVE = "interactive"
     STANDARD = "standard"
     FLEX = "flex"
 
-    @property
-    def rank(self) -> int:
-        """Return 0 for the most urgent."""
-        return _TIER_RANKS[self]
-
-
-_TIER_RANKS = {Tier.INTERACTIVE: 0, Tier.STANDARD: 1, Tier.FLEX: 2}
+    def __new__(cls, value: str) -> "Tier":
+        """Make a member; they are made in their order."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.rank = len(cls.__members__)
+        return member
 
 
 class Cause(Enum):

@@ -14,27 +14,37 @@ _MOSTLY_ENOUGH = 2048
 """Of a long ranking, so many entries mostly take all chips: the rest is looked at only if they leave any."""
 
 _DISPLACED = [(one.rank, other.rank) for one in Tier for other in Tier if always_preempts(one, other)]
+_FEW = 64
+"""So many entries are gone through one by one in less time than arrays of them take."""
 
 
-def fill(chips: Floats, count: Ints, room: float) -> Ints:
-    """Return how many jobs of each entry fit into `room` chips, in order, passing over what is too big."""
-    taken = np.zeros(len(chips), dtype=np.int64)
-    at = (chips <= room).nonzero()[0]
-    while len(at):
-        sums = np.cumsum(chips[at] * count[at])
-        whole = int(np.searchsorted(sums, room, side="right"))
-        taken[at[:whole]] = count[at[:whole]]
-        if whole == len(at):
-            break
-        room -= float(sums[whole - 1]) if whole else 0.0
-        part = int(room // chips[at[whole]])
-        taken[at[whole]] = part
-        room -= part * float(chips[at[whole]])
+def fill(chips: Floats, count: Ints, room: float) -> tuple[Ints, Ints, float]:
+    """Fit jobs into `room` chips, in order, passing over what is too big: of each entry as many as fit.
+
+    Returns of which entries some fit, how many of each, and the room that is left.
+    """
+    some = ((chips <= room) & (count > 0)).nonzero()[0]
+    sums = (chips[some] * count[some]).cumsum()
+    whole = int(sums.searchsorted(room, side="right"))
+    room -= float(sums[whole - 1]) if whole else 0.0
+    taken, jobs = some[:whole], count[some[:whole]]
+    rest = some[whole:]
+    more: list[tuple[int, int]] = []
+    if room > 0 and len(rest):
+        rest = rest[chips[rest] <= room]
+    for first in range(0, len(rest), _FEW):
         if room <= 0:
             break
-        rest = at[whole + 1 :]
-        at = rest[chips[rest] <= room]
-    return taken
+        at = rest[first : first + _FEW]
+        for entry, size, most in zip(at.tolist(), chips[at].tolist(), count[at].tolist(), strict=True):
+            if size <= room:
+                fit = min(most, int(room // size))
+                more.append((entry, fit))
+                room -= fit * size
+    if not more:
+        return taken, jobs, room
+    entries, fits = np.array(more).T
+    return np.concatenate([taken, entries]), np.concatenate([jobs, fits]), room
 
 
 def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
@@ -46,32 +56,29 @@ def allot(draft: Draft, ranking: Ranking) -> tuple[Bools, Ints]:
     state = draft.state
     table = state.running.table
     young = draft.now_s - table["start_s"] < state.policy.minimum_run_s - 1
-    waits = ranking.tier[~ranking.running]
     for displacing, displaced in _DISPLACED:
-        if (waits == displacing).any():
+        if ranking.waits_in(displacing):
             young &= table["tier"] != displaced
-    fixed = table["fixed"] | young
+    keeps = young
+    keeps |= table["fixed"]
     left = ranking.count.copy()
-    runs = ranking.running.nonzero()[0]
-    left[runs[fixed[ranking.row[runs]]]] = 0
+    runs, run_rows = ranking.runs, ranking.run_rows
+    left[runs[keeps[run_rows]]] = 0
     taken = np.zeros(len(left), dtype=np.int64)
-    rooms, places = _rooms(state, fixed, draft.held_back), state.places
-    parts = [slice(first, first + _MOSTLY_ENOUGH) for first in range(0, len(left), _MOSTLY_ENOUGH)]
+    rooms, places = _rooms(state, keeps, draft.held_back), state.hosts.places
+    parts = range(0, len(left), _MOSTLY_ENOUGH)
     for pool, kind in _domains(state):
         room, here = float(rooms[pool, kind]), places[pool * NUM_KINDS + kind]
-        for part in parts:
+        for first in parts:
             if room <= 0:
                 break
-            members = here[ranking.place[part]].nonzero()[0] + part.start
-            chips = ranking.chips[members]
-            got = fill(chips, left[members], room)
-            some = got.nonzero()[0]
-            members, got = members[some], got[some]
+            members = here[ranking.place[first : first + _MOSTLY_ENOUGH]].nonzero()[0]
+            members += first
+            some, got, room = fill(ranking.chips[members], left[members], room)
+            members = members[some]
             taken[members] += got
             left[members] -= got
-            room -= float(chips[some] @ got) if len(parts) > 1 else 0.0
-    keeps = fixed
-    keeps[ranking.row[runs[taken[runs] > 0]]] = True
+    keeps[run_rows[taken[runs] > 0]] = True
     taken[runs] = 0
     return keeps, taken
 
@@ -90,10 +97,9 @@ def _domains(state: SchedulerState) -> list[tuple[int, int]]:
 def _rooms(state: SchedulerState, fixed: Bools, held_back: Floats) -> Floats:
     """Return the chips that are neither under jobs that stay nor held back for other teams: [pools, kinds]."""
     table, num = state.running.table, len(state.pools) * NUM_KINDS
-    domain = table["pool"] * NUM_KINDS + table["kind"]
-    stay = fixed & ~table["stopping"]
-    kept = np.bincount(domain[stay], weights=table["chips"][stay], minlength=num).reshape(-1, NUM_KINDS)
-    here = np.bincount(domain, weights=table["chips"], minlength=num).reshape(-1, NUM_KINDS)
+    domain, chips = table["place"], table["chips"]
+    kept = np.bincount(domain, chips * (fixed & ~table["stopping"]), num).reshape(-1, NUM_KINDS)
+    here = np.bincount(domain, chips, num).reshape(-1, NUM_KINDS)
     rooms = np.zeros((len(state.pools), NUM_KINDS))
     for number, pool in enumerate(state.pools):
         beside = float(pool.sum_used[1]) - here[number, 1]

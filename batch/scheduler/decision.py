@@ -6,7 +6,7 @@ behind it if it will be gone in time, so that no chip idles that somebody could 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -27,10 +27,13 @@ from batch.scheduler.reasons import reason_of
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
+_CURRENT_S = 1.0
+"""A decision explains the state for so long, if nothing happens."""
+
 _MOST_TRIED = 16
 """Entries that are tried behind one gang that holds room."""
 
-_DISPLACES = {tier: any(always_preempts(tier, other) for other in Tier) for tier in Tier}
+_DISPLACES = [any(always_preempts(tier, other) for other in Tier) for tier in Tier]
 _NOWHERE = np.zeros(0, dtype=np.int64)
 
 
@@ -44,10 +47,17 @@ def decide(state: SchedulerState, now_s: float, *, explain: bool = False) -> lis
     state.advance(now_s)
     if state.waiting_count == 0:
         return []
-    decision = Decision(state)
-    if explain:
-        decision.explain()
-    return decision.draft.actions
+    decision = state.decided = Decision(state)
+    actions = decision.draft.actions
+    return [*actions, *decision.explanations()] if explain else actions
+
+
+def current_decision(state: SchedulerState) -> "Decision":
+    """Return what would be decided now, or the last decision if nothing has happened in the second since."""
+    known = state.decided
+    if known is None or state.clock_s - known.draft.now_s >= _CURRENT_S:
+        known = state.decided = Decision(state)
+    return known
 
 
 class Decision:
@@ -61,10 +71,11 @@ class Decision:
         self._keeps, self.wanted = allot(self.draft, self.ranking)
         self.forecast = Forecast(self.draft)
         self.blocked: list[tuple[JobRecord, int]] = []
+        self._first_profile = len(state.pools) * NUM_KINDS
         self._homeless: set[int] = set()
-        self._waits: tuple[Ints, Ints, Ints] | None = None
+        self._lost: set[tuple[int, ...]] = set()
         self._preemptor: Preemptor | None = None
-        self._tokens = state.shares.tokens.copy()
+        self._tokens: list[float] = state.shares.tokens.tolist()
         self._start_claimants()
         self._start_wanted()
         self._backfill()
@@ -96,26 +107,49 @@ class Decision:
 
     def _start_wanted(self) -> None:
         """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
-        find, rows = self.state.roster.find, self.state.roster.waiting.rows
+        find, waiting, ranking = self.state.roster.find, self.state.roster.waiting, self.ranking
+        claimants = (self.state.roster.find(uid).bucket for uid in self.state.claims)
+        claimed = {waiting.bucket(key).row for key in claimants if key is not None}
         heads: dict[int, Iterator[int]] = {}
         left: set[int] = set()
         entries = self.wanted.nonzero()[0]
-        columns = entries, self.ranking.row[entries], self.wanted[entries]
-        for entry, row, count in zip(*(column.tolist() for column in columns), strict=True):
-            if row in left:
+        rows = ranking.row[entries]
+        waits_long = self._now_s - waiting.table["stop_s"][rows] >= self.state.policy.checkpoint_wait_s
+        profiles, tiers = ranking.place[entries] - self._first_profile, ranking.tier[entries]
+        columns = (column.tolist() for column in (entries, rows, self.wanted[entries], profiles, tiers, waits_long))
+        for entry, row, count, *of_first in zip(*columns, strict=True):
+            if row in left or (tuple(of_first) in self._lost and row not in heads and row not in claimed):
                 continue
-            uids = heads.get(row) or heads.setdefault(row, rows[row].uids())
+            uids = heads.get(row) or heads.setdefault(row, waiting.rows[row].uids())
             for job in map(find, islice(uids, count)):
                 if not self._serve(job, entry):
                     left.add(row)
+                    self._note_lost(job)
                     break
+
+    def _note_lost(self, job: JobRecord) -> None:
+        """Note for what jobs like this one nothing can be done any more, whatever they are worth.
+
+        By profile, tier, and whether they may have waited long; what is lost stays lost, for room and victims only get
+        fewer.
+        """
+        profile, preemptor = job.profile, self._preemptor
+        if preemptor is None or self.draft.could_fit(profile.number):
+            return
+        if profile.chips > 1 and profile.number not in self._homeless:
+            return
+        for long_waited in (True, False):
+            if preemptor.gave_up(profile, job.tier, long_waited=long_waited):
+                self._lost.add((profile.number, job.tier.rank, long_waited))
 
     def _serve(self, job: JobRecord, entry: int) -> bool:
         """Start the job, make room for it or hold room for it. Returns whether anything was done."""
-        if job.uid in self.state.claims or self.draft.start(job):
+        if job.uid in self.state.claims:
             return True
         if self.draft.refused(job) is not None:
             return False
+        if self.draft.fit(job):
+            return True
         eviction = self._eviction(job, float(self.ranking.value[entry]))
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
@@ -146,7 +180,7 @@ class Decision:
         rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
         patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
         patient = waited_s >= patience and self._tokens[job.share] >= 1.0
-        if not patient and not _DISPLACES[job.tier]:
+        if not patient and not _DISPLACES[job.tier.rank]:
             return None
         self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
         late = waited_s >= patience + policy.checkpoint_wait_s
@@ -179,9 +213,9 @@ class Decision:
         """
         shape = job.profile.shape
         free = self.draft.free_gpus if job.profile.kind == 0 else self.draft.free_cpus
-        hosts = self.state.pools_for(job.profile.number)
+        hosts = self.state.hosts.pools(job.profile.number)
         if len(hosts) == 1:
-            possible = np.flatnonzero(self.state.pools[hosts[0]].admits(shape))
+            possible = self.state.pools[hosts[0]].admits(shape).nonzero()[0]
             if len(possible) == shape.nodes:
                 return hosts[0], possible
         taken = {pool for _, pool in self.blocked}
@@ -194,7 +228,7 @@ class Decision:
     def _backfill(self) -> None:
         """Start whatever fits into what is neither used nor held, in order of value."""
         most_free = [self.draft.most_free(pool) for pool in range(len(self.state.pools))]
-        for entry in self._possible(self._fitting(most_free)):
+        for entry in self._possible(self._fitting(most_free, self.draft.could_fit)):
             for job in self._jobs(entry, int(self.ranking.count[entry])):
                 if job.stop_s >= self._now_s and job.attained_s > 0:
                     continue  # it was stopped just now, for somebody
@@ -203,22 +237,31 @@ class Decision:
 
     def _possible(self, entries: Ints) -> Iterator[int]:
         """Yield those of `entries` of whose profile no job has been found not to fit by then."""
-        profiles = self.state.roster.waiting.table["profile"][self.ranking.row[entries]]
-        may_fit = np.array([self.draft.could_fit(profile) for profile in range(len(self.state.roster.profiles))])
-        entries, profiles = entries[may_fit[profiles]], profiles[may_fit[profiles]]
+        profiles = self.ranking.place[entries] - self._first_profile
         for entry, profile in zip(entries.tolist(), profiles.tolist(), strict=True):
             if self.draft.could_fit(profile):
                 yield entry
 
-    def _fitting(self, most_free: Sequence[tuple[int, int]]) -> Ints:
-        """Return the entries of waiting jobs of which a bundle may fit where so much is free: pairs by kind."""
-        most = np.array(most_free).reshape(-1, NUM_KINDS).max(axis=0, initial=0)
-        if self._waits is None:
-            table, waiting = self.state.roster.waiting.table, (~self.ranking.running).nonzero()[0]
-            rows = self.ranking.row[waiting]
-            self._waits = waiting, table["bundle"][rows], table["kind"][rows]
-        waiting, bundle, kinds = self._waits
-        return np.asarray(waiting[bundle <= most[kinds]])
+    def _fitting(self, most_free: Sequence[tuple[int, int]], among: Callable[[int], bool] | None = None) -> Ints:
+        """Return the entries of waiting jobs of which a bundle may fit where so much is free: pairs by kind.
+
+        With `among`, only of the profiles for which it holds. Often that is none, and no entry is looked at.
+        """
+        most = [max([0, *(free[kind] for free in most_free)]) for kind in range(NUM_KINDS)]
+        return self._entries_of(
+            profile.number
+            for profile in self.state.roster.profiles
+            if profile.bundle <= most[profile.kind] and (among is None or among(profile.number))
+        )
+
+    def _entries_of(self, profiles: Iterable[int]) -> Ints:
+        """Return the entries of waiting jobs of these profiles."""
+        columns = [self._first_profile + profile for profile in profiles]
+        if not columns:
+            return _NOWHERE
+        places = np.zeros(self._first_profile + len(self.state.roster.profiles), dtype=np.bool_)
+        places[columns] = True
+        return np.asarray(places[self.ranking.place].nonzero()[0])
 
     def _backfill_behind(self) -> None:
         """Start on held nodes what will almost surely have ended before the gang that holds them can start."""
@@ -247,15 +290,16 @@ class Decision:
         learned = float(late_s[job.model, bin_of(job.attained_s)])
         return learned if job.time_limit_s is None else min(learned, job.time_limit_s)
 
-    def explain(self) -> None:
-        """Add a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
-        self.draft.actions += self.reservations()
+    def explanations(self) -> list[Action]:
+        """Return a Reserve for the first blocked gangs of each pool, and a Wait for each bucket."""
+        out: list[Action] = [*self.reservations()]
         started = Counter(self.state.roster.find(uid).bucket for uid in self.draft.started)
         for bucket in self.state.roster.waiting.rows:
             first = next((uid for uid in bucket.uids() if uid not in self.draft.started), None)
             if first is not None:
                 reason = reason_of(self.draft, self.state.roster.find(first))
-                self.draft.actions.append(Wait(first, bucket.count - started[bucket.key], reason))
+                out.append(Wait(first, bucket.count - started[bucket.key], reason))
+        return out
 
     def reservations(self, only: int | None = None) -> list[Reserve]:
         """Return who is next to get room in each pool, and when that is expected; with `only`, of that job alone."""
@@ -275,11 +319,11 @@ class Decision:
         """Return the first blocked gangs of the pool: those that hold room, then the most valuable of the others."""
         most = int(self.state.policy.reservations_per_pool)
         gangs = [job for job, where in self.blocked if where == pool][:most]
-        waiting = self.state.roster.waiting
+        waiting, hosts = self.state.roster.waiting, self.state.hosts
         known = {job.uid for job, _ in self.blocked} | self.draft.started
-        entries = (~self.ranking.running & (self.ranking.chips > 1)).nonzero()[0]
-        rows = self.ranking.row[entries]
-        for row in rows[self.state.hosts[waiting.table["profile"][rows], pool]].tolist():
+        profiles = (profile for profile in self.state.roster.profiles if profile.chips > 1)
+        entries = self._entries_of(profile.number for profile in profiles if pool in hosts.pools(profile.number))
+        for row in self.ranking.row[entries].tolist():
             if len(gangs) >= most:
                 break
             first = next((uid for uid in waiting.rows[row].uids() if uid not in known), None)

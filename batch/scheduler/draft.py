@@ -8,7 +8,8 @@ import numpy as np
 
 from batch.scheduler.actions import Action, Place, Reason
 from batch.scheduler.arrays import Ints
-from batch.scheduler.jobs import JobRecord, Profile, SweepRecord
+from batch.scheduler.jobs import JobRecord, SweepRecord
+from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
@@ -32,12 +33,13 @@ class Draft:
         self.all_gpus = _joined([pool.free_gpus for pool in state.pools])
         self.all_cpus = _joined([pool.free_cpus for pool in state.pools])
         self.free_gpus, self.free_cpus = self._by_pool(self.all_gpus), self._by_pool(self.all_cpus)
-        self.held_gpus = self._by_pool(np.zeros_like(self.all_gpus))
-        self.held_cpus = self._by_pool(np.zeros_like(self.all_cpus))
+        held = np.zeros((2, len(self.all_gpus)), dtype=np.int64)
+        self.held_gpus, self.held_cpus = self._by_pool(held[0]), self._by_pool(held[1])
         self._failed: set[int] = set()
         self._group_left: dict[int, int] = {}
         self._given: Counter[int] = Counter()
         self._most_free: list[tuple[int, int] | None] = [None] * len(state.pools)
+        self._all_free: dict[tuple[int, int], int] = {}
         self.held_back = state.shares.held_back(now_s)
         self._open = self._open_chips()
 
@@ -66,8 +68,7 @@ class Draft:
 
     def used_by(self, team: int) -> float:
         """Return the chips of all kinds that the team has, with what this decision gave it."""
-        of_team = self.state.shares.used[team * NUM_KINDS : (team + 1) * NUM_KINDS]
-        return float(of_team.sum()) + self._given[team]
+        return float(self.state.shares.team_used[team]) + self._given[team]
 
     def _by_pool(self, column: Ints) -> list[Ints]:
         """Return each pool's part of a column over all nodes, as views."""
@@ -77,7 +78,8 @@ class Draft:
         """Return the most accelerators and the most CPUs that are free on one node of the pool."""
         most = self._most_free[pool]
         if most is None:
-            most = int(self.free_gpus[pool].max(initial=0)), int(self.free_cpus[pool].max(initial=0))
+            kinds = self.free_gpus[pool], self.free_cpus[pool]
+            most = int(np.maximum.reduce(kinds[0], initial=0)), int(np.maximum.reduce(kinds[1], initial=0))
             self._most_free[pool] = most
         return most
 
@@ -85,17 +87,34 @@ class Draft:
         """Return how many members of a sweep have places, with what this decision started."""
         allowed = sweep.allowed or 0
         return sweep.placed + allowed - self._group_left.get(sweep.uid, allowed)
+    def all_free(self, pool: int, kind: int) -> int:
+        """Return how many chips of the kind are free on the nodes of the pool together."""
+        free = self._all_free.get((pool, kind))
+        if free is None:
+            of_nodes = (self.free_cpus if kind else self.free_gpus)[pool]
+            free = self._all_free[pool, kind] = int(np.add.reduce(np.maximum(of_nodes, 0)))
+        return free
+
+    def _note_change(self, pool: int) -> None:
+        """Forget what was worked out of the pool: what is free there is not what it was."""
+        self._most_free[pool] = None
+        for kind in range(NUM_KINDS):
+            self._all_free.pop((pool, kind), None)
 
     def _left_of(self, job: JobRecord) -> int:
         assert job.sweep is not None
         return self._group_left.setdefault(job.sweep.uid, job.sweep.allowed or 0)
 
     def start(self, job: JobRecord) -> bool:
-        """Place the job if it fits now, in the first pool that has room. Returns whether it did."""
+        """Place the job if it may start and fits now. Returns whether it did."""
+        return job.profile.number not in self._failed and self.refused(job) is None and self.fit(job)
+
+    def fit(self, job: JobRecord) -> bool:
+        """Place the job, which is not `refused`, in the first pool that has room now. Returns whether any had."""
         profile = job.profile
-        if profile.number in self._failed or self.refused(job) is not None:
+        if profile.number in self._failed:
             return False
-        for pool in self.state.pools_for(profile.number):
+        for pool in self.state.hosts.pools(profile.number):
             most_gpus, most_cpus = self.most_free(pool)
             if profile.shape.gpus > most_gpus or profile.shape.cpus > most_cpus:
                 continue
@@ -113,7 +132,7 @@ class Draft:
         self.actions.append(Place(job.uid, self.state.pools[pool].name, tuple(names[n] for n in nodes.tolist())))
         self.started.add(job.uid)
         self._given[job.team] += job.profile.chips
-        self._most_free[pool] = None
+        self._note_change(pool)
         self._open[job.profile.kind] -= job.profile.chips
         if job.sweep is not None and job.sweep.allowed is not None:
             self._group_left[job.sweep.uid] = self._left_of(job) - 1
@@ -129,12 +148,12 @@ class Draft:
             free[nodes] -= kept
             held[nodes] += kept
             some |= bool(kept.any())
-        self._most_free[pool] = None
+        self._note_change(pool)
         return some
 
     def anything_free(self, profile: Profile) -> bool:
         """Say whether any pool that could hold the profile has any chip of its kind free."""
-        hosts = self.state.pools_for(profile.number)
+        hosts = self.state.hosts.pools(profile.number)
         return any(self.most_free(pool)[profile.kind] > 0 for pool in hosts)
 
     def unhold(self, pool: int, nodes: Ints) -> None:
@@ -143,7 +162,7 @@ class Draft:
         self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
         self.held_gpus[pool][nodes] = 0
         self.held_cpus[pool][nodes] = 0
-        self._most_free[pool] = None
+        self._note_change(pool)
         self._failed.clear()
 
 

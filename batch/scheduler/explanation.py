@@ -9,7 +9,7 @@ import numpy as np
 from batch.model import Shape
 from batch.scheduler.actions import Reason, Reserve
 from batch.scheduler.arrays import Ints
-from batch.scheduler.decision import Decision
+from batch.scheduler.decision import Decision, current_decision
 from batch.scheduler.forecast import LATE, MEDIAN
 from batch.scheduler.jobs import JobRecord
 from batch.scheduler.reasons import reason_of
@@ -56,11 +56,14 @@ class Why:
 
 
 def why(state: SchedulerState, uid: int, now_s: float) -> Why:
-    """Explain job `uid` at `now_s`. Advances the state to `now_s`, like `decide`. Raises NotFoundError."""
+    """Explain job `uid` at `now_s`. Advances the state to `now_s`, like `decide`. Raises NotFoundError.
+
+    Where nothing has happened since the last decision, it is that decision which is explained, for a second.
+    """
     state.advance(now_s)
     job = state.roster.find(uid)
     shares = state.shares
-    decision = Decision(state)
+    decision = current_decision(state)
     reason = reason_of(decision.draft, job)
     answer = Why(
         uid=uid,
@@ -86,7 +89,8 @@ def _of_waiting(decision: Decision, job: JobRecord, answer: Why) -> Why:
     rows = ranking.row[before]
     counts = ranking.count[before]
     same_team = waiting.table["share"][rows] == job.share
-    rivals = before[decision.state.hosts[waiting.table["profile"][rows]] @ decision.state.hosts[job.profile.number]]
+    hosts = decision.state.hosts.table
+    rivals = before[hosts[waiting.table["place"][rows]] @ hosts[job.profile.number]]
     ahead_chips = float((ranking.chips[rivals] * ranking.count[rivals]).sum()) + inside * job.profile.chips
     start = _expected_start(decision, job, ahead_chips)
     reservations = decision.reservations(only=job.uid) if job.profile.chips > 1 else []
@@ -143,7 +147,7 @@ def _expected_start(decision: Decision, job: JobRecord, ahead_chips: float) -> t
         nodes_s, _ = decision.forecast.gang_start(job.profile, pool, quantile, held=True)
         return max(nodes_s, _turnover_s(decision, pool, quantile, chips))
 
-    pools = state.pools_for(job.profile.number)
+    pools = state.hosts.pools(job.profile.number)
     first_s, pool = min(((start_s(pool, MEDIAN), pool) for pool in pools), default=(np.inf, -1))
     if not np.isfinite(first_s):
         return None
@@ -155,18 +159,18 @@ def _turnover_s(decision: Decision, pool: int, quantile: float, chips: float) ->
     state, draft = decision.state, decision.draft
     nodes, table = state.pools[pool], state.running.table
     chips -= float(np.maximum(0, draft.free_gpus[pool] + draft.held_gpus[pool]).sum() if nodes.gpus.any() else 0)
-    here = np.flatnonzero(table["pool"] == pool)
+    here = (table["pool"] == pool).nonzero()[0]
     if chips <= 0:
         return 0.0
     if not len(here):
         return 0.0
     ends_s = decision.forecast.remaining_s(quantile)[here]
-    order = np.argsort(ends_s, kind="stable")
-    freed = np.cumsum(table["chips"][here][order])
+    order = ends_s.argsort(kind="stable")
+    freed = table["chips"][here][order].cumsum()
     rounds = max(0.0, np.ceil(chips / freed[-1]) - 1.0)  # whole rounds before the one in which the last chip comes
     rest = chips - rounds * freed[-1]
     one_round_s = float(np.average(ends_s + state.clock_s - table["start_s"][here], weights=table["chips"][here]))
-    first_s = float(ends_s[order][min(int(np.searchsorted(freed, rest)), len(order) - 1)])
+    first_s = float(ends_s[order][min(int(freed.searchsorted(rest)), len(order) - 1)])
     return float(rounds * one_round_s + first_s)
 
 

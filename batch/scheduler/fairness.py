@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 
@@ -20,14 +21,15 @@ def max_min(demand: Floats, weight: Floats, capacity: float) -> Floats:
     wanted = np.where(weight > 0, demand, 0.0)
     if wanted.sum() <= capacity:
         return wanted
-    claimants = np.flatnonzero(wanted > 0)
+    claimants = (wanted > 0).nonzero()[0]
     met_at = wanted[claimants] / weight[claimants]
-    order = claimants[np.argsort(met_at, kind="stable")]
-    met_at = wanted[order] / weight[order]
-    met_before = np.concatenate([[0.0], np.cumsum(wanted[order])[:-1]])
-    weight_left = np.cumsum(weight[order][::-1])[::-1]
+    by_level = met_at.argsort(kind="stable")
+    order, met_at = claimants[by_level], met_at[by_level]
+    met_before = np.zeros(len(order))
+    wanted[order[:-1]].cumsum(out=met_before[1:])
+    weight_left = weight[order][::-1].cumsum()[::-1]
     levels = (capacity - met_before) / weight_left
-    first = int(np.argmax(levels <= met_at))
+    first = int((levels <= met_at).argmax())
     return np.asarray(np.minimum(wanted, max(0.0, levels[first]) * weight))
 
 
@@ -42,7 +44,7 @@ def unfairness(used: Floats, entitled: Floats) -> float:
 def decayed(value: Floats, rate: Floats, seconds: float, half_life_s: float) -> Floats:
     """Return `value`, which halves every `half_life_s`, after `seconds` during which `rate` a second was added."""
     kept = 0.5 ** (seconds / half_life_s)
-    return np.asarray(value * kept + rate * (half_life_s / np.log(2.0)) * (1.0 - kept))
+    return np.asarray(value * kept + rate * (half_life_s / log(2.0)) * (1.0 - kept))
 
 
 def reserved_fraction(compute_reservation: float, active: int) -> float:

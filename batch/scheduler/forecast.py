@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.model import Shape
-from batch.scheduler.arrays import Floats, Ints
+from batch.scheduler.arrays import Floats, Ints, starts_of
 from batch.scheduler.draft import Draft
-from batch.scheduler.jobs import Profile
 from batch.scheduler.learner import NUM_BINS, bins_of
+from batch.scheduler.profiles import Profile
 from batch.scheduler.state import SchedulerState
 
 MEDIAN = 0.5
@@ -85,7 +85,7 @@ class Forecast:
             ends_s = self._remaining_of(rows, quantile)
             order = np.lexsort((ends_s, on))
             rows, on, ends_s = rows[order], on[order], ends_s[order]
-            starts = np.flatnonzero(np.concatenate([[True], on[1:] != on[:-1]])) if len(on) else rows
+            starts = starts_of(on)
             gpus = _sums_by_node(table["bundle_gpus"][rows], starts)
             cpus = _sums_by_node(table["bundle_cpus"][rows], starts)
             self._timelines[pool, quantile] = _Timeline(on, ends_s, starts, gpus, cpus)
@@ -95,8 +95,8 @@ class Forecast:
         """Return in how many seconds a gang can start in `pool`, and on which nodes; infinite if it never can."""
         shape, nodes = profile.shape, self._state.pools[pool]
         ready = self.node_ready_s(pool, shape, quantile, held=held)
-        possible = np.flatnonzero(np.isfinite(ready))
-        possible = possible[np.argsort(ready[possible], kind="stable")]
+        possible = np.isfinite(ready).nonzero()[0]
+        possible = possible[ready[possible].argsort(kind="stable")]
         if shape.same is not None:
             possible = _first_group(nodes.groups(shape.same)[possible], possible, shape.nodes)
         if len(possible) < shape.nodes:
@@ -107,7 +107,7 @@ class Forecast:
     def earliest(self, profile: Profile, quantile: float) -> tuple[float, int, Ints]:
         """Return (seconds, pool, nodes) of the pool where the gang can start first; pool -1 if none ever could."""
         best: tuple[float, int, Ints] = (float("inf"), -1, np.zeros(0, dtype=np.int64))
-        for pool in self._state.pools_for(profile.number):
+        for pool in self._state.hosts.pools(profile.number):
             start_s, nodes = self.gang_start(profile, pool, quantile)
             if start_s < best[0]:
                 best = (start_s, pool, nodes)
@@ -116,7 +116,7 @@ class Forecast:
 
 def _sums_by_node(values: Ints, starts: Ints) -> Ints:
     """Return running sums that begin anew at each of `starts`."""
-    total = np.cumsum(values)
+    total = values.cumsum()
     lengths = np.empty_like(starts)
     lengths[:-1] = starts[1:] - starts[:-1]
     lengths[-1:] = len(values) - starts[-1:]

@@ -2,21 +2,11 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from batch.model import JobSpec, Shape, SweepSpec, Tier
+from batch.model import JobSpec, SweepSpec, Tier
+from batch.scheduler.profiles import Profile
 from batch.scheduler.waiting import BucketKey
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A shape and the pool it insists on: what decides where a job fits. `kind`: 0 accelerators, 1 CPUs."""
-
-    number: int
-    shape: Shape
-    pool: str | None
-    kind: int
-    chips: int
 
 
 @dataclass(slots=True)
@@ -53,13 +43,13 @@ class JobRecord:
     time_limit_s: float | None = None
     deadline_s: float | None = None
     held: bool = False
-    unmet: set[int] = field(default_factory=set)
+    unmet: frozenset[int] = frozenset()
     eligible_s: float = 0.0
     due: bool = False
     attained_s: float = 0.0
     counted_bin: int = -1
     preemptions: int = 0
-    preempted_by: set[int] = field(default_factory=set)
+    preempted_by: frozenset[int] = frozenset()
     placement: Placement | None = None
     outcome: str | None = None
     bucket: BucketKey | None = None

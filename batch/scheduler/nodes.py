@@ -11,7 +11,8 @@ from batch.scheduler.arrays import Bools, Floats, Ints
 class PoolNodes:
     """One pool's nodes as arrays. A node that the pool lost stays, with nothing on it to take, while jobs are on it.
 
-    `sums` has the accelerators and the CPUs of all nodes, `sum_used` what is used of them.
+    `sums` has the accelerators and the CPUs of all nodes, `sum_used` what is used of them. What is free is negative on
+    a node that was lost under its jobs.
     """
 
     def __init__(self, name: str) -> None:
@@ -21,8 +22,8 @@ class PoolNodes:
         self.index: dict[str, int] = {}
         self.gpus: Ints = np.zeros(0, dtype=np.int64)
         self.cpus: Ints = np.zeros(0, dtype=np.int64)
-        self.used_gpus: Ints = np.zeros(0, dtype=np.int64)
-        self.used_cpus: Ints = np.zeros(0, dtype=np.int64)
+        self.free_gpus: Ints = np.zeros(0, dtype=np.int64)
+        self.free_cpus: Ints = np.zeros(0, dtype=np.int64)
         self.sums = [0, 0]
         self.sum_used = [0, 0]
         self._kinds: list[Node | None] = []
@@ -32,6 +33,8 @@ class PoolNodes:
     def set_pool(self, pool: Pool) -> None:
         """Take the nodes that the pool has now."""
         self.drained = pool.drained
+        self.free_gpus -= self.gpus
+        self.free_cpus -= self.cpus
         self.gpus[:] = 0
         self.cpus[:] = 0
         self._kinds = [None] * len(self.names)
@@ -39,6 +42,8 @@ class PoolNodes:
             number = self._number(node.name)
             self.gpus[number], self.cpus[number] = node.gpus, node.cpus
             self._kinds[number] = node
+        self.free_gpus += self.gpus
+        self.free_cpus += self.cpus
         self.sums = [int(self.gpus.sum()), int(self.cpus.sum())]
         self._admits.clear()
         self._groups.clear()
@@ -50,36 +55,26 @@ class PoolNodes:
             number = self.index[name] = len(self.names)
             self.names.append(name)
             self._kinds.append(None)
-            for column in ("gpus", "cpus", "used_gpus", "used_cpus"):
+            for column in ("gpus", "cpus", "free_gpus", "free_cpus"):
                 setattr(self, column, np.append(getattr(self, column), 0))
             self._admits.clear()
             self._groups.clear()
         return number
 
-    @property
-    def free_gpus(self) -> Ints:
-        """Return what is free on each node; negative on one that was lost under its jobs."""
-        return np.asarray(self.gpus - self.used_gpus)
-
-    @property
-    def free_cpus(self) -> Ints:
-        """Return the CPUs that are free on each node."""
-        return np.asarray(self.cpus - self.used_cpus)
-
     def take(self, shape: Shape, nodes: Sequence[str]) -> tuple[int, ...]:
         """Occupy one bundle on each of `nodes`. Returns their numbers."""
         numbers = tuple(self._number(name) for name in nodes)
         for number in numbers:
-            self.used_gpus[number] += shape.gpus
-            self.used_cpus[number] += shape.cpus
+            self.free_gpus[number] -= shape.gpus
+            self.free_cpus[number] -= shape.cpus
         self._use(shape, len(numbers))
         return numbers
 
     def give(self, shape: Shape, numbers: Sequence[int]) -> None:
         """Free one bundle on each node."""
         for number in numbers:
-            self.used_gpus[number] -= shape.gpus
-            self.used_cpus[number] -= shape.cpus
+            self.free_gpus[number] += shape.gpus
+            self.free_cpus[number] += shape.cpus
         self._use(shape, -len(numbers))
 
     def _use(self, shape: Shape, bundles: int) -> None:

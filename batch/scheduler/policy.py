@@ -127,9 +127,9 @@ class PolicyConfig:
             )
 
 
-def index_of(rate_per_s: Floats, chips: Floats, policy: PolicyConfig) -> Floats:
-    """Return a job's index, 1/s: its class's Gittins rate over chips^gamma."""
-    return np.asarray(rate_per_s / chips**policy.gang_exponent)
+def divisor_of(chips: int, policy: PolicyConfig) -> float:
+    """Return chips^gamma. A job's index, 1/s, is its class's Gittins rate over that."""
+    return float((np.array([float(chips)]) ** policy.gang_exponent)[0])
 
 
 def price_of(theta_chip_h: float) -> float:
@@ -175,9 +175,9 @@ def deadline_factor(left_s: Floats, expected_s: Floats, policy: PolicyConfig) ->
     return np.asarray(np.where(left_s > 0, near * policy.deadline_weight, 0.0))
 
 
-def running_factor(preemptions: Floats, policy: PolicyConfig) -> Floats:
+def running_factor(preemptions: int, policy: PolicyConfig) -> float:
     """Return what a running job's index is multiplied by, so that equals do not displace one another."""
-    return np.asarray(1.0 + policy.hysteresis + policy.hysteresis_per_preemption * preemptions)
+    return 1.0 + policy.hysteresis + policy.hysteresis_per_preemption * preemptions
 
 
 def patience_s(rate_per_s: float, ran_before: bool, tier: Tier, policy: PolicyConfig) -> float:

@@ -12,8 +12,11 @@ from batch.scheduler.arrays import Bools, Floats, Ints
 from batch.scheduler.draft import Draft
 from batch.scheduler.jobs import JobRecord
 from batch.scheduler.policy import Victims, always_preempts
+from batch.scheduler.profiles import Profile
 from batch.scheduler.ranking import Ranking
 from batch.scheduler.state import SchedulerState
+
+_NOBODY: Ints = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +53,6 @@ def _median(values: Floats) -> float:
     return float((parted[low] + parted[high]) / 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stops:
-    """The bundles of some running rows, on nodes counted over all pools: what each gives back if it stops."""
-
-    row: Ints
-    node: Ints
-    gpus: Floats
-    cpus: Floats
-    num_rows: int
-    num_nodes: int
-
-    @classmethod
-    def of(cls, draft: Draft, rows: Bools) -> "_Stops":
-        bundles, table = draft.state.running.bundles(), draft.state.running.table
-        some = rows[bundles.row].nonzero()[0]
-        row = bundles.row[some]
-        node = bundles.node[some] + np.array(draft.first_node)[bundles.pool[some]]
-        gpus, cpus = table["bundle_gpus"][row], table["bundle_cpus"][row]
-        return cls(row, node, gpus.astype(np.float64), cpus.astype(np.float64), table.count, len(draft.all_gpus))
-
-    def freed(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Return the accelerators and the CPUs of each node that `rows` give back if they stop."""
-        stops = np.zeros(self.num_rows, dtype=np.bool_)
-        stops[rows] = True
-        of = stops[self.row].nonzero()[0]
-        node = self.node[of]
-        gpus = np.bincount(node, self.gpus[of], self.num_nodes)
-        return np.asarray(gpus), np.asarray(np.bincount(node, self.cpus[of], self.num_nodes))
-
-
 class Preemptor:
     """Chooses victims within one decision."""
 
@@ -90,26 +63,27 @@ class Preemptor:
         self.unsaved_s = unsaved_s(state, draft.now_s)
         self._ran_s = draft.now_s - table["start_s"]
         self._value = np.full(table.count, np.inf)
-        self._value[ranking.row[ranking.running]] = ranking.value[ranking.running]
-        self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
+        self._value[ranking.run_rows] = ranking.value[ranking.runs]
+        bound = table["stopping"] | table["fixed"]
+        of_age = self._ran_s >= state.policy.minimum_run_s - 1
+        self._loose = ~(keeps | bound)
         self._tier = table["tier"]
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
         self._dearness = self._value
-        self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._grown_up = self._loose & of_age
         self._always = {
             (waiting, running): self._loose & (self._tier == running.rank)
             for waiting in Tier
             for running in Tier
             if always_preempts(waiting, running)
         }
-        self._movable = ~table["stopping"] & ~table["fixed"] & (self._ran_s >= state.policy.minimum_run_s - 1)
+        self._movable = of_age & ~bound & (table["node"] >= 0)
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
         if state.policy.victims is Victims.YOUNGEST:
             self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
-        self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
+        self._first_node = np.array(draft.first_node)
+        self._hopeless: set[tuple[int, int, bool, bool]] = set()
         self._stuck: set[tuple[int, bool]] = set()
-        self._in_reach = _Stops.of(draft, self._loose)
-        self._in_the_way: _Stops | None = None
 
     def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
@@ -118,11 +92,11 @@ class Preemptor:
         `long_waited` also admits victims whose last checkpoint is old.
         """
         # Later jobs of the same profile are worth less and find fewer victims left.
-        key = (job.profile.number, job.tier, patient, long_waited)
+        key = (job.profile.number, job.tier.rank, patient, long_waited)
         if key in self._hopeless or (*key[:3], True) in self._hopeless:
             return None
         rows = self._suitable(job, value if patient else -np.inf, long_waited)
-        pools = self._hopeful(job, rows, self._in_reach) if len(rows) else ()
+        pools = self._hopeful(job, rows) if len(rows) else ()
         rows = self._in_turn(rows) if pools else rows
         for pool in pools:
             here = rows[self._state.running.table["pool"][rows] == pool]
@@ -143,14 +117,11 @@ class Preemptor:
         number = job.profile.number
         if (number, long_waited) in self._stuck or (number, True) in self._stuck:
             return None
-        shape, table = job.profile.shape, self._state.running.table
-        ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus)
-        if not long_waited:
-            ok &= ~self._stale
-        rows = self._not_preemptors(job, ok.nonzero()[0])
-        self._in_the_way = self._in_the_way or _Stops.of(self._draft, self._movable & (table["node"] >= 0))
-        pools = self._hopeful(job, rows, self._in_the_way) if len(rows) else ()
-        for pool in pools:
+        table = self._state.running.table
+        pools = [pool for pool in self._state.hosts.pools(number) if self._has_room_in_pieces(job, pool)]
+        rows = self._in_the_way(job, long_waited) if pools else _NOBODY
+        hopeful = self._hopeful(job, rows) if len(rows) else ()
+        for pool in (pool for pool in pools if pool in hopeful):
             here = rows[table["pool"][rows] == pool]
             here = here[self._bills[here].argsort(kind="stable")]
             eviction = self._by_node(job, pool, here) if len(here) else None
@@ -161,6 +132,26 @@ class Preemptor:
         if not job.preempted_by:
             self._stuck.add((number, long_waited))
         return None
+
+    def gave_up(self, profile: Profile, tier: Tier, *, long_waited: bool) -> bool:
+        """Say whether nobody is to be stopped or moved any more for a job of the profile and tier.
+
+        Nor is for one that is not patient, for whom fewer may be stopped.
+        """
+        waits = {True, long_waited}
+        hopeless = any((profile.number, tier.rank, True, wait) in self._hopeless for wait in waits)
+        return hopeless and (profile.chips == 1 or any((profile.number, wait) in self._stuck for wait in waits))
+
+    def _in_the_way(self, job: JobRecord, long_waited: bool) -> Ints:
+        """Return running rows that may be moved for the job."""
+        ok = self._movable & (self._state.running.table["bundle_gpus"] < job.profile.shape.gpus)
+        if not long_waited:
+            ok &= ~self._stale
+        return self._not_preemptors(job, ok.nonzero()[0])
+
+    def _has_room_in_pieces(self, job: JobRecord, pool: int) -> bool:
+        """Say whether as much is free in the pool as the job wants. Moving others frees nothing: it needs that much."""
+        return self._draft.all_free(pool, job.profile.kind) >= job.profile.chips
 
     def _destinations(self, eviction: Eviction) -> tuple[Ints, ...] | None:
         """Return for each of the evicted where it fits instead, the largest placed first; None unless all fit."""
@@ -209,44 +200,54 @@ class Preemptor:
 
     def _by_node(self, job: JobRecord, pool: int, rows: Ints) -> Eviction | None:
         """Free the nodes on which it costs least, stopping on each the first of `rows` that suffice."""
-        shape, nodes, running = job.profile.shape, self._state.pools[pool], self._state.running
-        gpus, cpus = self._draft.free_gpus[pool].copy(), self._draft.free_cpus[pool].copy()
-        short = nodes.admits(shape) & ((gpus < shape.gpus) | (cpus < shape.cpus))
-        missing = int(short.sum())
-        cost = np.zeros(len(nodes.names))
+        shape, nodes, records = job.profile.shape, self._state.pools[pool], self._state.running.records
+        free_gpus, free_cpus = self._draft.free_gpus[pool], self._draft.free_cpus[pool]
+        fits = (free_gpus >= shape.gpus) & (free_cpus >= shape.cpus)
+        short = set((nodes.admits(shape) & ~fits).nonzero()[0].tolist())
+        # One number after the other: lists, for of an array each would be made an object first.
+        gpus, cpus, cost = free_gpus.tolist(), free_cpus.tolist(), [0.0] * len(nodes.names)
         useful: dict[int, list[int]] = {}
-        for row in rows.tolist():
-            if missing == 0:
+        for row, bill in zip(rows.tolist(), self._bills[rows].tolist(), strict=True):
+            if not short:
                 break
-            victim = running.records[row]
+            victim = records[row]
             assert victim.placement is not None
             for node in victim.placement.nodes:
-                if not short[node]:
+                if node not in short:
                     continue
                 gpus[node] += victim.profile.shape.gpus
                 cpus[node] += victim.profile.shape.cpus
-                cost[node] += self._bills[row]
+                cost[node] += bill
                 useful.setdefault(node, []).append(row)
                 if gpus[node] >= shape.gpus and cpus[node] >= shape.cpus:
-                    short[node] = False
-                    missing -= 1
-        found = nodes.find(shape, gpus, cpus, cost)
+                    short.remove(node)
+        found = nodes.find(shape, np.array(gpus), np.array(cpus), np.array(cost))
         if found is None:
             return None
         chosen = {row for node in found.tolist() for row in useful.get(node, ())}
         needed = self._needed(job, pool, found, [row for row in rows.tolist() if row in chosen])
         return Eviction(pool, found, needed)
 
-    def _hopeful(self, job: JobRecord, rows: Ints, stops: "_Stops") -> list[int]:
+    def _hopeful(self, job: JobRecord, rows: Ints) -> list[int]:
         """Return the pools in which enough nodes would have room if all of `rows` stopped, topology aside."""
         shape, draft, first = job.profile.shape, self._draft, self._draft.first_node
-        gpus, cpus = stops.freed(rows)
+        gpus, cpus = self._freed(rows)
         fits = (draft.all_gpus + gpus >= shape.gpus) & (draft.all_cpus + cpus >= shape.cpus)
+        fits &= self._state.hosts.nodes(job.profile.number)
         if np.count_nonzero(fits) < shape.nodes:
             return []
-        pools = self._state.pools
-        parts = [(pool, fits[first[pool] : first[pool + 1]]) for pool in self._state.pools_for(job.profile.number)]
-        return [pool for pool, fit in parts if np.count_nonzero(fit & pools[pool].admits(shape)) >= shape.nodes]
+        parts = [(pool, fits[first[pool] : first[pool + 1]]) for pool in self._state.hosts.pools(job.profile.number)]
+        return [pool for pool, fit in parts if np.count_nonzero(fit) >= shape.nodes]
+
+    def _freed(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Return the accelerators and the CPUs of each node of all pools that `rows` give back if they stop."""
+        bundles, table, num = self._state.running.bundles(), self._state.running.table, len(self._draft.all_gpus)
+        stops = np.zeros(table.count, dtype=np.bool_)
+        stops[rows] = True
+        of = stops[bundles.row].nonzero()[0]
+        row, node = bundles.row[of], bundles.node[of] + self._first_node[bundles.pool[of]]
+        gpus, cpus = table["bundle_gpus"][row], table["bundle_cpus"][row]
+        return np.asarray(np.bincount(node, gpus, num)), np.asarray(np.bincount(node, cpus, num))
 
     def _needed(self, job: JobRecord, pool: int, found: Ints, chosen: list[int]) -> tuple[int, ...]:
         """Return `chosen` without those that the others make superfluous, the last first."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.model import Tier
-from batch.scheduler.arrays import Bools, Floats, Ints, ordered
+from batch.scheduler.arrays import Bools, Floats, Ints, ordered, starts_of
 from batch.scheduler.pieces import Pieces, Premises
 from batch.scheduler.policy import PolicyConfig, price_factor, price_of, team_target
 from batch.scheduler.shares import NUM_KINDS, Shares
-from batch.scheduler.sides import Side, running_until_s, waiting_until_s
+from batch.scheduler.sides import Sides
 from batch.scheduler.state import SchedulerState
 
 _ONE_TIER = 1e4
@@ -23,7 +23,8 @@ class Ranking:
 
     `row` is the row of the running job or of the bucket, `running` which of the two. `value` (1/s) is index and price
     without the tier, `priced` whether the team's entitlement adds to it. A bucket may have several entries, in the
-    order of its jobs. `place` is the column of `SchedulerState.places` that says where the entry may be.
+    order of its jobs. `place` is the column of `Hosts.places` that says where the entry may be. `runs` are the
+    numbers of the entries that run, `run_rows` their rows.
     """
 
     row: Ints
@@ -34,6 +35,12 @@ class Ranking:
     value: Floats
     priced: Bools
     place: Ints
+    runs: Ints
+    run_rows: Ints
+
+    def waits_in(self, tier: int) -> bool:
+        """Say whether a job of the tier waits."""
+        return bool(np.count_nonzero((self.tier == tier) & ~self.running))
 
 
 _NO_QUOTA = 1e12
@@ -50,7 +57,9 @@ def rank(state: SchedulerState, now_s: float) -> Ranking:
     order = pieces.floats[2].argsort(kind="stable")
     row, running, count, tier, place, priced = pieces.ints.take(order, axis=1)
     chips, value = pieces.floats[:2].take(order, axis=1)
-    return Ranking(row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place)
+    runs = running.nonzero()[0]
+    columns = row, running.astype(np.bool_), count, chips, tier, value, priced.astype(np.bool_), place
+    return Ranking(*columns, runs, row[runs])
 
 
 def _pieces(state: SchedulerState, now_s: float) -> Pieces:
@@ -86,7 +95,7 @@ def _room_in_quota(shares: Shares) -> Floats:
     """Return for each share how many chips more the quota of its team lets it have."""
     if not shares.has_quotas:
         return np.full(len(shares.used), _NO_QUOTA)
-    used = np.repeat(shares.used.reshape(-1, NUM_KINDS).sum(axis=1), NUM_KINDS)
+    used = np.array(shares.team_used, dtype=np.float64).repeat(NUM_KINDS)
     return np.asarray(np.minimum(np.maximum(shares.quota - used, 0.0), _NO_QUOTA))
 
 
@@ -94,52 +103,36 @@ def _cut(
     state: SchedulerState, now_s: float, premises: Premises, places: Ints, among: Bools | None, *, lasting: bool
 ) -> Pieces:
     """Work out the pieces of the shares `among` (None: all), and, if they are `lasting`, until when they hold."""
-    policy, price = state.policy, premises.common[0]
-    runs = Side.of_running(state, now_s, among)
-    waits = Side.of_waiting(state, now_s, price, premises.room, among)
-    share = np.concatenate([runs.share, waits.share])
-    chips = np.concatenate([runs.chips, waits.chips])
-    tier = np.concatenate([runs.tier, waits.tier])
-    index = np.concatenate([runs.index, waits.index])
-    count = np.concatenate([runs.count, waits.count])
-    since_s = np.concatenate([runs.since_s, waits.since_s])
-    order = ordered(tier + len(Tier) * places[share], -index, since_s)
-    share, chips, count = share[order], chips[order], count[order]
-    starts = _starts(share)
+    price = premises.common[0]
+    sides = Sides.of(state, now_s, price, premises.room, among)
+    share, tier = sides.ints[:2]
+    order = ordered(tier + len(Tier) * places[share], -sides.index, sides.since_s)
+    share, _, _, _, count, _ = sides.ints.take(order, axis=1)
+    chips = sides.chips[order]
+    starts = starts_of(share)
     before = _before(starts, chips * count)
-    target = team_target(premises.target[share], order < len(runs.row), policy)
+    target = team_target(premises.target[share], order < sides.num_running, state.policy)
     until_s = np.full(len(places), np.inf) if lasting else _NEVER
     if lasting and len(order):
-        each_s = [running_until_s(state, runs.row, now_s), waiting_until_s(state, waits.row, now_s)]
-        until_s[share[starts]] = np.minimum.reduceat(np.concatenate(each_s)[order], starts)
-    source, count, at, factor = _priced(chips, count, before, target, policy)
-    order, chips = order[source], chips[source]
-    value, tier = index[order], tier[order]
+        until_s[share[starts]] = np.minimum.reduceat(sides.until_s[order], starts)
+    source, count, at, factor = _priced(chips, count, before, target, state.policy)
+    order, value = order[source], sides.index[order][source]
+    share, tier, place, due, _, _ = sides.ints.take(order, axis=1)
     value[at] += price * factor
-    if runs.due.any() or waits.due.any():
-        value += _DUE * np.concatenate([runs.due, waits.due])[order]
-    ints = np.empty((6, len(order)), dtype=np.int64)
-    ints[0] = np.concatenate([runs.row, waits.row])[order]
-    ints[1] = order < len(runs.row)
-    ints[2], ints[3] = count, tier
-    ints[4] = np.concatenate([runs.place, waits.place])[order]
-    ints[5] = 0
+    if due.any():
+        value += _DUE * due
+    ints = np.zeros((6, len(order)), dtype=np.int64)
+    ints[0], ints[1], ints[2], ints[3], ints[4] = sides.row[order], order < sides.num_running, count, tier, place
     ints[5, at] = factor > 0
     floats = np.empty((3, len(order)))
-    floats[0], floats[1], floats[2] = chips, value, _ONE_TIER * tier - value
-    spans = _spans(share[source], len(places)) if lasting else (_FIRST, _FIRST)
+    floats[0], floats[1], floats[2] = chips[source], value, _ONE_TIER * tier - value
+    spans = _spans(share, len(places)) if lasting else (_FIRST, _FIRST)
     return Pieces(premises, places, ints, floats, *spans, until_s)
-
-
-def _starts(share: Ints) -> Ints:
-    """Return where the entries of each share begin; entries come share by share."""
-    changes = (share[1:] != share[:-1]).nonzero()[0] + 1
-    return np.concatenate([_FIRST[: len(share)], changes])
 
 
 def _spans(share: Ints, num_shares: int) -> tuple[Ints, Ints]:
     """Return for each share where its pieces begin, and how many it has."""
-    starts = _starts(share)
+    starts = starts_of(share)
     first, size = np.zeros(num_shares, dtype=np.int64), np.bincount(share, minlength=num_shares)
     first[share[starts]] = starts
     return first, size

@@ -7,7 +7,8 @@ import numpy as np
 from batch.ids import id_of
 from batch.scheduler.actions import Reason
 from batch.scheduler.draft import Draft
-from batch.scheduler.jobs import JobRecord, Profile
+from batch.scheduler.jobs import JobRecord
+from batch.scheduler.profiles import Profile
 
 _NAMED = 3
 CODES = {
@@ -67,7 +68,7 @@ def _not_eligible(draft: Draft, job: JobRecord) -> Reason | None:
 
 def _forbidden(draft: Draft, job: JobRecord) -> Reason | None:
     state, chips = draft.state, job.profile.chips
-    if not state.hosts[job.profile.number].any():
+    if not state.hosts.table[job.profile.number].any():
         return _no_host(draft, job)
     code = draft.refused(job)
     if code == "quota":
@@ -117,7 +118,7 @@ def _lack(draft: Draft, profile: Profile) -> Reason:
     state, shape, kind = draft.state, profile.shape, profile.kind
     free = 0
     fits_with_held = False
-    for pool in state.pools_for(profile.number):
+    for pool in state.hosts.pools(profile.number):
         gpus, cpus = draft.free_gpus[pool], draft.free_cpus[pool]
         if state.pools[pool].find(shape, gpus, cpus) is not None:
             return Reason("next", CODES["next"], profile.chips, profile.chips, "chips")

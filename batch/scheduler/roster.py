@@ -8,18 +8,31 @@ from collections import defaultdict
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
+from typing import NamedTuple
 
 from batch.errors import NotFoundError
 from batch.model import Dependency, JobSpec, Shape, SweepSpec
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Profile, Ranges, RecalledSweep, SweepRecord
+from batch.scheduler.jobs import JobRecord, Ranges, RecalledSweep, SweepRecord
 from batch.scheduler.learner import NUM_SIZES, bin_of, size_class
-from batch.scheduler.policy import PolicyConfig, due_at_s
+from batch.scheduler.policy import PolicyConfig, divisor_of, due_at_s
+from batch.scheduler.profiles import Profile
 from batch.scheduler.shares import NUM_KINDS, Shares
 from batch.scheduler.waiting import DEADLINE_GRID_S, BucketKey, Waiting
 
 OutcomeOf = Callable[[int], bool | None]
 """From the uid of a job or sweep to whether it has ended well; None while it is not over."""
+_MOST_TERMS = 1024
+
+
+class _Terms(NamedTuple):
+    """What JobRecord has of a specification beside what anybody may change."""
+
+    profile: Profile
+    team: int
+    share: int
+    cell: int
+    model: int
 
 
 class Roster:
@@ -39,6 +52,7 @@ class Roster:
         self._timers: list[tuple[float, int]] = []
         self._outcomes: dict[int, bool] = {}
         self.outcome_of: OutcomeOf | None = None
+        self._terms: dict[int, tuple[JobSpec, _Terms]] = {}
 
     def add_job(self, uid: int, spec: JobSpec, now_s: float) -> None:
         """A job exists."""
@@ -82,7 +96,7 @@ class Roster:
         job = self._record(uid, sweep.spec.template, sweep.since_s)
         job.sweep = sweep
         model = sweep.model
-        job.stop_s, job.eligible_s, job.held, job.unmet = model.stop_s, model.eligible_s, model.held, set(model.unmet)
+        job.stop_s, job.eligible_s, job.held, job.unmet = model.stop_s, model.eligible_s, model.held, model.unmet
         job.tier, job.due = model.tier, model.due
         job.time_limit_s, job.deadline_s = model.time_limit_s, model.deadline_s
         job.bucket = self._key(job) if sweep.queued else None
@@ -104,7 +118,7 @@ class Roster:
         if not self._may_start(job, now_s):
             return
         job.bucket = self._key(job)
-        self.waiting.add(job.bucket, job.profile.shape, (job.since_s, job.uid, job.uid))
+        self.waiting.add(job.bucket, job.profile, (job.since_s, job.uid, job.uid))
 
     def withdraw(self, job: JobRecord) -> None:
         """Take the job out of its bucket, if it is in one."""
@@ -119,7 +133,7 @@ class Roster:
         sweep.queued = True
         key = self._key(sweep.model)
         for first, last in sweep.untouched:
-            self.waiting.add(key, sweep.model.profile.shape, (sweep.since_s, first, last))
+            self.waiting.add(key, sweep.model.profile, (sweep.since_s, first, last))
 
     def withdraw_untouched(self, sweep: SweepRecord) -> None:
         """Take all untouched members out of their bucket."""
@@ -151,7 +165,7 @@ class Roster:
             if not ok and any(dependency.ok for dependency in target.spec.after if dependency.uid == uid):
                 self._dependents[uid].append(dependent)  # until it has been run again, and well
                 continue
-            target.unmet.discard(uid)
+            target.unmet -= {uid}
             if not target.unmet:
                 self._depend(target)  # what was over before may run again
             self._retry(dependent, now_s)
@@ -191,7 +205,6 @@ class Roster:
 
     def depend_again(self, job: JobRecord) -> None:
         """Let the job wait for what is not as it wants it now: what was over before may run again."""
-        job.unmet.clear()
         self._depend(job)
 
     def count_placed(self, sweep: SweepRecord, by: int) -> None:
@@ -234,18 +247,24 @@ class Roster:
 
     def _note_due(self, job: JobRecord, now_s: float) -> None:
         """Set whether a gang has waited so long that it is due, or the timer that will look again."""
+        if job.profile.chips < self._policy.gang_guarantee_chips:
+            return
         at_s = due_at_s(job.since_s, job.attained_s, job.profile.chips, self._policy)
         job.due |= at_s <= now_s
         if now_s < at_s < inf and not job.due:
             heappush(self._timers, (at_s, job.uid))
 
     def _depend(self, job: JobRecord) -> None:
-        """Note what the job waits for."""
+        """Note what the job waits for now."""
+        if not job.spec.after:
+            return
+        unmet = []
         for dependency in job.spec.after:
             outcome = self._outcome(dependency.uid)
             if outcome is None or (outcome is False and dependency.ok):
-                job.unmet.add(dependency.uid)
+                unmet.append(dependency.uid)
                 self._dependents[dependency.uid].append(job.uid)
+        job.unmet = frozenset(unmet)
 
     def _outcome(self, uid: int) -> bool | None:
         """Return whether a job or sweep has ended well; None while it is not over.
@@ -289,21 +308,17 @@ class Roster:
         number = self._numbers.get((shape, pool))
         if number is None:
             number = self._numbers[shape, pool] = len(self.profiles)
-            self.profiles.append(Profile(number, shape, pool, 0 if shape.gpus else 1, shape.chips))
+            bundle = shape.gpus or shape.cpus
+            kind, divisor = 0 if shape.gpus else 1, divisor_of(shape.chips, self._policy)
+            self.profiles.append(Profile(number, shape, pool, kind, shape.chips, bundle, divisor))
         return self.profiles[number]
 
     def _record(self, uid: int, spec: JobSpec, now_s: float) -> JobRecord:
-        profile = self._profile(spec.shape, spec.pool)
-        team = self._shares.number_of(spec.team)
-        cell = team * NUM_SIZES + size_class(profile.chips)
+        terms = self._terms_of(spec)
         return JobRecord(
-            uid=uid,
-            spec=spec,
-            profile=profile,
-            team=team,
-            share=team * NUM_KINDS + profile.kind,
-            cell=cell,
-            model=self._durations.model(cell, spec.recipe, profile.number),
+            uid,
+            spec,
+            *terms,
             tier=spec.tier,
             since_s=now_s,
             stop_s=now_s,
@@ -313,17 +328,32 @@ class Roster:
             eligible_s=spec.not_before_s or 0.0,
         )
 
+    def _terms_of(self, spec: JobSpec) -> _Terms:
+        """Return what follows from a specification, for good; after a restart many jobs share one."""
+        known = self._terms.get(id(spec))
+        if known is not None:
+            return known[1]
+        profile = self._profile(spec.shape, spec.pool)
+        team = self._shares.number_of(spec.team)
+        cell = team * NUM_SIZES + size_class(profile.chips)
+        model = self._durations.model(cell, spec.recipe, profile.number)
+        terms = _Terms(profile, team, team * NUM_KINDS + profile.kind, cell, model)
+        if len(self._terms) >= _MOST_TERMS:
+            self._terms.clear()
+        self._terms[id(spec)] = spec, terms  # with it, so that no other specification gets its id
+        return terms
+
     def _key(self, job: JobRecord) -> BucketKey:
-        sweep = job.sweep
+        sweep, deadline_s = job.sweep, job.deadline_s
         return BucketKey(
-            tier=job.tier.rank,
-            share=job.share,
-            profile=job.profile.number,
-            cell=job.cell,
-            bin=bin_of(job.attained_s),
-            ran=job.attained_s > 0,
-            kind=job.profile.kind,
-            due=job.due,
-            group=sweep.uid if sweep is not None and sweep.is_limited else -1,
-            deadline=-1 if job.deadline_s is None else int(job.deadline_s // DEADLINE_GRID_S),
+            job.tier.rank,
+            job.share,
+            job.profile.number,
+            job.cell,
+            bin_of(job.attained_s),
+            job.attained_s > 0,
+            job.profile.kind,
+            job.due,
+            sweep.uid if sweep is not None and sweep.is_limited else -1,
+            -1 if deadline_s is None else int(deadline_s // DEADLINE_GRID_S),
         )

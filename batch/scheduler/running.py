@@ -5,34 +5,16 @@ from math import inf
 
 import numpy as np
 
-from batch.scheduler.arrays import Floats, Ints, Table
+from batch.scheduler.arrays import RANKED_FLOATS, RANKED_INTS, Floats, Ints, Table
+from batch.scheduler.bundles import GangBundles
 from batch.scheduler.jobs import JobRecord
-from batch.scheduler.learner import bins_of
+from batch.scheduler.learner import NUM_BINS, bins_of
+from batch.scheduler.policy import PolicyConfig, running_factor
+from batch.scheduler.shares import NUM_KINDS
 
-_COLUMNS = {
-    "uid": int,
-    "share": int,
-    "cell": int,
-    "model": int,
-    "chips": float,
-    "tier": int,
-    "pool": int,
-    "kind": int,
-    "start_s": float,
-    "base_s": float,
-    "counted": int,
-    "preemptions": float,
-    "saved_s": float,
-    "since_s": float,
-    "deadline_s": float,
-    "limit_s": float,
-    "node": int,
-    "bundle_gpus": int,
-    "bundle_cpus": int,
-    "due": bool,
-    "stopping": bool,
-    "fixed": bool,
-}
+_INTS = (*RANKED_INTS, "uid", "cell", "model", "pool", "counted", "node", "bundle_gpus", "bundle_cpus")
+_FLOATS = (*RANKED_FLOATS, "start_s", "base_s", "stay", "saved_s", "limit_s")
+_BOOLS = ("stopping", "fixed")
 _UNRANKED = ("saved_s", "counted", "limit_s", "fixed")
 
 
@@ -48,61 +30,65 @@ class Bundles:
 class Running:
     """Rows of `table` and `records` belong together.
 
+    Of a row, `place` is its domain in `Hosts.places`, `stay` what its index is multiplied by because it runs,
     `saved_s` is -1 without a checkpoint in this attempt, `node` is -1 for a job on several nodes.
     """
 
-    def __init__(self) -> None:
-        self.table = Table(_COLUMNS, _UNRANKED)
+    def __init__(self, policy: PolicyConfig) -> None:
+        self.table = Table(_INTS, _FLOATS, _BOOLS, _UNRANKED)
+        self._policy = policy
         self.records: list[JobRecord] = []
-        self._gangs: dict[int, JobRecord] = {}
+        self._gangs = GangBundles()
         self._bundles: Bundles | None = None
 
     def add(self, job: JobRecord) -> int:
         """Add a job that was just given a place. Returns its row."""
         placement = job.placement
         assert placement is not None
+        profile = job.profile
         row = self.table.append(
             {
-                "uid": job.uid,
                 "share": job.share,
+                "tier": job.tier.rank,
+                "place": placement.pool * NUM_KINDS + profile.kind,
+                "due": job.due,
+                "count": 1,
+                "rate_at": job.cell * NUM_BINS,
+                "uid": job.uid,
                 "cell": job.cell,
                 "model": job.model,
-                "chips": job.profile.chips,
-                "tier": job.tier.rank,
                 "pool": placement.pool,
-                "kind": job.profile.kind,
+                "counted": job.counted_bin,
+                "node": placement.nodes[0] if len(placement.nodes) == 1 else -1,
+                "bundle_gpus": profile.shape.gpus,
+                "bundle_cpus": profile.shape.cpus,
+                "chips": profile.chips,
+                "since_s": job.since_s,
+                "divisor": profile.divisor,
                 "start_s": placement.start_s,
                 "base_s": job.attained_s,
-                "counted": job.counted_bin,
-                "preemptions": job.preemptions,
+                "stay": running_factor(job.preemptions, self._policy),
                 "saved_s": -1.0,
-                "since_s": job.since_s,
-                "deadline_s": job.deadline_s or 0.0,
                 "limit_s": inf if job.time_limit_s is None else job.time_limit_s,
-                "node": placement.nodes[0] if len(placement.nodes) == 1 else -1,
-                "bundle_gpus": job.profile.shape.gpus,
-                "bundle_cpus": job.profile.shape.cpus,
-                "due": job.due,
+                "stopping": False,
                 "fixed": job.due or not job.spec.preemptible,
             }
         )
         self.records.append(job)
         self._bundles = None
-        if len(placement.nodes) > 1:
-            self._gangs[job.uid] = job
+        self._gangs.add(placement.pool, placement.nodes)
         return row
 
     def refresh(self, job: JobRecord) -> None:
         """Take over what a person changed about a placed job."""
         assert job.placement is not None
         self.table.put(job.placement.row, "tier", job.tier.rank)
-        self.table.put(job.placement.row, "deadline_s", job.deadline_s or 0.0)
         self.table.put(job.placement.row, "limit_s", inf if job.time_limit_s is None else job.time_limit_s)
 
     def drop(self, row: int) -> None:
         """Remove a job that gave its place back."""
-        self._gangs.pop(self.records[row].uid, None)
         self._bundles = None
+        self._gangs.drop(row)
         last = self.table.drop(row)
         moved = self.records.pop()
         if row != last:
@@ -115,13 +101,8 @@ class Running:
         if self._bundles is None:
             table = self.table
             single = (table["node"] >= 0).nonzero()[0]
-            places = [job.placement for job in self._gangs.values() if job.placement is not None]
-            sizes = [len(where.nodes) for where in places]
-            rows = np.array([where.row for where in places], dtype=np.int64)
-            nodes = np.array([node for where in places for node in where.nodes], dtype=np.int64)
-            row = np.concatenate([single, np.repeat(rows, sizes)])
-            node = np.concatenate([table["node"][single], nodes])
-            self._bundles = Bundles(row, table["pool"][row], node)
+            alone = np.stack([single, table["pool"][single], table["node"][single]])
+            self._bundles = Bundles(*np.concatenate([alone, self._gangs.columns()], axis=1))
         return self._bundles
 
     def attained_s(self, now_s: float) -> Floats:

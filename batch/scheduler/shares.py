@@ -21,7 +21,7 @@ _CONTENDED = 0.98
 class Shares:
     """Arrays over shares. `used`, `demand` and `capacity` are kept by whoever applies events; the rest follows.
 
-    `quota` is infinite where a team has none.
+    `quota` is infinite where a team has none; `team_used` is what each team holds, of all kinds.
     """
 
     def __init__(self, policy: PolicyConfig) -> None:
@@ -31,6 +31,7 @@ class Shares:
         self.capacity = np.zeros(NUM_KINDS)
         self.demand = np.zeros(0)
         self.used = np.zeros(0)
+        self.team_used: list[int] = []
         self.weight = np.zeros(0)
         self.quota = np.zeros(0)
         self.has_quotas = False
@@ -52,6 +53,7 @@ class Shares:
         if number is None:
             number = self.numbers[team.name] = len(self.teams)
             self.teams.append(team)
+            self.team_used.append(0)
             self._grow()
         self.teams[number] = team
         self.weight[number * NUM_KINDS : (number + 1) * NUM_KINDS] = team.weight
@@ -82,6 +84,7 @@ class Shares:
     def use(self, share: int, chips: int) -> None:
         """A job of `chips` got a place (or, negative, gave it back); its demand is told apart."""
         self.used[share] += chips
+        self.team_used[share // NUM_KINDS] += chips
 
     def set_capacity(self, capacity: Floats) -> None:
         """Say how many chips of each kind there are."""
@@ -117,7 +120,7 @@ class Shares:
         """
         charged = (self.usage + self.used * self._policy.minimum_run_s) / np.maximum(self.weight, 1e-9)
         places = np.empty(len(charged), dtype=np.int64)
-        places[np.argsort(charged, kind="stable")] = np.arange(len(charged))
+        places[charged.argsort(kind="stable")] = np.arange(len(charged))
         return places
 
     def held_back(self, now_s: float) -> Floats:
@@ -132,12 +135,15 @@ class Shares:
         decay_s = self._policy.share_decay_s or AWS_LEAST_DECAY_S
         return np.asarray((self.demand > 0) | (now_s - self._last_active_s <= decay_s))
 
-    def advance(self, clock_s: float, now_s: float) -> None:
-        """Account for [clock_s, now_s), in which nothing was placed, ended or submitted, split at ticks and hours."""
+    def advance(self, clock_s: float, now_s: float) -> bool:
+        """Account for [clock_s, now_s), in which nothing was placed, ended or submitted, split at ticks and hours.
+
+        Returns whether a tick has passed.
+        """
         policy = self._policy
         if self._tick < 0:
             self._tick = floor(clock_s / policy.tick_s)
-        last = floor(now_s / policy.tick_s)
+        first, last = self._tick, floor(now_s / policy.tick_s)
         at_s = clock_s
         while self._tick < last:
             hour_s = (floor(self._tick * policy.tick_s / HOUR_S) + 1) * HOUR_S
@@ -148,6 +154,7 @@ class Shares:
             if at_s >= hour_s:
                 self._end_hour()
         self._hour_used += self.used * (now_s - at_s)
+        return last > first
 
     def _account(self, ticks: int, at_s: float, upto_s: float) -> None:
         """Let `ticks` ticks pass. Nothing changes meanwhile, so the clipped recurrence of credits has a closed form."""

@@ -1,12 +1,12 @@
-"""The two kinds of what is ranked, as columns: what runs, and what may start."""
+"""What is ranked, as columns: what runs, and after it what may start."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.arrays import RANKED_FLOATS, RANKED_INTS, Bools, Floats, Ints
 from batch.scheduler.learner import EDGES_S, bins_of
-from batch.scheduler.policy import age_factor, deadline_factor, index_of, running_factor
+from batch.scheduler.policy import age_factor, deadline_factor
 from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
@@ -14,81 +14,89 @@ _LEAVES_BIN_S = np.concatenate([EDGES_S[1:-1], [np.inf]])
 _EARLY_S = 1.0
 """A share is looked at again so long before one of its values can change: more than any rounding of epoch seconds."""
 
+_NUM_INTS = len(RANKED_INTS)
+_NUM_FLOATS = len(RANKED_FLOATS)
+
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """Columns of one of the two kinds of entries. `index` (1/s) has what age and deadline add."""
+class Sides:
+    """Columns of `num_running` running rows, and then of buckets.
 
+    `ints`, [RANKED_INTS, entries]: of a bucket, `count` is what the quota of its team lets start. `index` (1/s) has
+    what age and deadline add. `until_s`: until when the index stays as it is.
+    """
+
+    num_running: int
     row: Ints
-    share: Ints
+    ints: Ints
     chips: Floats
-    tier: Ints
-    index: Floats
-    count: Ints
     since_s: Floats
-    due: Bools
-    place: Ints
+    index: Floats
+    until_s: Floats
 
     @classmethod
-    def of_running(cls, state: SchedulerState, now_s: float, among: Bools | None) -> "Side":
-        """Return what runs and is not stopping, of the shares `among` (None: of all)."""
-        table, policy = state.running.table, state.policy
-        runs = ~table["stopping"]
-        row = (runs if among is None else runs & among[table["share"]]).nonzero()[0]
-        cell, chips = table["cell"][row], table["chips"][row]
-        attained_s = table["base_s"][row] + (now_s - table["start_s"][row])
-        rate = state.learner.rates_of(cell, bins_of(attained_s))
-        index = index_of(rate, chips, policy) * running_factor(table["preemptions"][row], policy)
-        ones = np.ones(len(row), dtype=np.int64)
-        due, since_s = table["due"][row], table["since_s"][row]
-        place = table["pool"][row] * NUM_KINDS + table["kind"][row]
-        return cls(row, table["share"][row], chips, table["tier"][row], index, ones, since_s, due, place)
+    def of(cls, state: SchedulerState, now_s: float, price: float, room: Floats, among: Bools | None) -> "Sides":
+        """Return what runs and is not stopping, and what may start within the chips `room` that quotas leave.
 
-    @classmethod
-    def of_waiting(
-        cls, state: SchedulerState, now_s: float, price: float, room: Floats, among: Bools | None
-    ) -> "Side":
-        """Return what may start, of the shares `among` (None: of all), within the chips `room` that quotas leave."""
-        table, policy = state.roster.waiting.table, state.policy
-        ready = table["ready"]
-        row = (ready > 0 if among is None else (ready > 0) & among[table["share"]]).nonzero()[0]
-        share, chips = table["share"][row], table["chips"][row]
-        count = ready[row]
-        if state.shares.has_quotas:
-            count = np.minimum(count, (room[share] / chips).astype(np.int64))
-            some = count.nonzero()[0]
-            row, share, chips, count = row[some], share[some], chips[some], count[some]
-        rate = state.learner.rates_of(table["cell"][row], table["bin"][row])
-        index = index_of(rate, chips, policy)
-        waited_s = now_s - table["stop_s"][row]
-        old = (waited_s > policy.age_after_s).nonzero()[0]
-        if len(old):
-            age = age_factor(waited_s[old], policy)
-            index[old] = index[old] * (1.0 + age) + price * age
-        deadline_s = table["deadline_s"][row]
-        some = deadline_s.nonzero()[0]
-        if len(some):
-            index[some] += price * deadline_factor(deadline_s[some] - now_s, 1.0 / rate[some], policy)
-        due, since_s = table["due"][row], table["since_s"][row]
-        place = len(state.pools) * NUM_KINDS + table["profile"][row]
-        return cls(row, share, chips, table["tier"][row], index, count, since_s, due, place)
+        Of the shares `among` (None: of all).
+        """
+        running, waiting = state.running.table, state.roster.waiting.table
+        runs, ready = ~running["stopping"], waiting["count"] > 0
+        if among is not None:
+            runs &= among[running["share"]]
+            ready &= among[waiting["share"]]
+        run_rows, wait_rows = runs.nonzero()[0], ready.nonzero()[0]
+        num = len(run_rows)
+        run_floats = running.floats(_NUM_FLOATS + 3, run_rows)
+        start_s, base_s, stay = run_floats[_NUM_FLOATS:]
+        wait_floats = waiting.floats(_NUM_FLOATS + 2, wait_rows)
+        stop_s, deadline_s = wait_floats[_NUM_FLOATS:]
+        ints = np.concatenate([running.ints(_NUM_INTS, run_rows), waiting.ints(_NUM_INTS, wait_rows)], axis=1)
+        floats = np.concatenate([run_floats[:_NUM_FLOATS], wait_floats[:_NUM_FLOATS]], axis=1)
+        share, _, place, _, count, rate_at = ints
+        chips, since_s, divisor = floats
+        place[num:] += len(state.pools) * NUM_KINDS
+        attained_s = base_s + (now_s - start_s)
+        bins = bins_of(attained_s)
+        rate_at[:num] += bins
+        rate = state.learner.rates_at(rate_at)
+        index = rate / divisor
+        index[:num] *= stay
+        until_s = np.empty_like(index)
+        until_s[:num] = now_s - _EARLY_S + (_LEAVES_BIN_S[bins] - attained_s)
+        until_s[num:] = _press(state, now_s, price, (stop_s, deadline_s, rate[num:]), index[num:])
+        row = np.concatenate([run_rows, wait_rows])
+        sides = cls(num, row, ints, chips, since_s, index, until_s)
+        if not state.shares.has_quotas:
+            return sides
+        count[num:] = np.minimum(count[num:], (room[share[num:]] / chips[num:]).astype(np.int64))
+        return sides._of(count.nonzero()[0]) if not count.all() else sides
 
-
-def running_until_s(state: SchedulerState, rows: Ints, now_s: float) -> Floats:
-    """Return until when the index of each running row stays as it is: it enters another bin of run time then."""
-    table = state.running.table
-    attained_s = table["base_s"][rows] + (now_s - table["start_s"][rows])
-    return np.asarray(now_s - _EARLY_S + (_LEAVES_BIN_S[bins_of(attained_s)] - attained_s))
+    def _of(self, some: Ints) -> "Sides":
+        num = int(np.searchsorted(some, self.num_running))
+        ints, since_s, until_s = self.ints.take(some, axis=1), self.since_s[some], self.until_s[some]
+        return Sides(num, self.row[some], ints, self.chips[some], since_s, self.index[some], until_s)
 
 
-def waiting_until_s(state: SchedulerState, rows: Ints, now_s: float) -> Floats:
-    """Return until when the index of each bucket stays as it is: its first job gets old, or its deadline near then."""
-    table, policy = state.roster.waiting.table, state.policy
-    until_s = table["stop_s"][rows] + (policy.age_after_s - _EARLY_S)
-    deadline_s = table["deadline_s"][rows]
-    ahead = (deadline_s > now_s).nonzero()[0]
-    if len(ahead):
-        rate = state.learner.rates_of(table["cell"][rows[ahead]], table["bin"][rows[ahead]])
-        near_s = np.maximum(1.0, 1.0 / rate) * (1.0 + policy.deadline_margin) + _EARLY_S
-        until_s[ahead] = np.minimum(until_s[ahead], deadline_s[ahead] - near_s)
+def _press(
+    state: SchedulerState, now_s: float, price: float, columns: tuple[Floats, Floats, Floats], index: Floats
+) -> Floats:
+    """Add to the `index` of buckets what age and deadline add. Returns until when it stays so.
+
+    `columns`: since when the first job of each waits, its deadline (0 without), and the rate of its class (1/s).
+    """
+    policy, (stop_s, deadline_s, rate) = state.policy, columns
+    until_s = stop_s + (policy.age_after_s - _EARLY_S)
+    waited_s = now_s - stop_s
+    old = (waited_s > policy.age_after_s).nonzero()[0]
+    if len(old):
+        age = age_factor(waited_s[old], policy)
+        index[old] = index[old] * (1.0 + age) + price * age
+    some = deadline_s.nonzero()[0]
+    if len(some):
+        left_s = deadline_s[some] - now_s
+        index[some] += price * deadline_factor(left_s, 1.0 / rate[some], policy)
+        near_s = np.maximum(1.0, 1.0 / rate[some]) * (1.0 + policy.deadline_margin) + _EARLY_S
+        begins_s = np.where(left_s > 0, deadline_s[some] - near_s, np.inf)
+        until_s[some] = np.minimum(until_s[some], begins_s)
     return np.asarray(until_s)

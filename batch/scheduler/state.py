@@ -7,22 +7,26 @@ same state, however they are spread over calls.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import floor, inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from batch import events
 from batch.model import Cause, JobSpec
-from batch.scheduler.arrays import Bools, Floats, Ints
+from batch.scheduler.arrays import Floats, Ints
 from batch.scheduler.durations import Durations
-from batch.scheduler.jobs import JobRecord, Placement, Profile, RecalledSweep, SweepRecord
+from batch.scheduler.hosts import Hosts
+from batch.scheduler.jobs import JobRecord, Placement, RecalledSweep, SweepRecord
 from batch.scheduler.learner import Learner, bin_of
 from batch.scheduler.nodes import PoolNodes
 from batch.scheduler.pieces import Pieces
 from batch.scheduler.policy import PolicyConfig, always_preempts
 from batch.scheduler.roster import OutcomeOf, Roster
 from batch.scheduler.running import Running
-from batch.scheduler.shares import NUM_KINDS, Shares
+from batch.scheduler.shares import Shares
+
+if TYPE_CHECKING:
+    from batch.scheduler.decision import Decision
 
 Recall = Callable[[int], tuple[JobSpec, float] | RecalledSweep]
 """From the uid of a job to its specification, with what was changed since, and when it was submitted; of a member of a
@@ -44,7 +48,8 @@ class SchedulerState:
     """Index over the events so far. Not thread-safe: one thread applies, advances and decides.
 
     `clock_s` is the latest time seen; it never goes back, whatever the events' clock does. `pieces` is what the last
-    ranking worked out, for the next one.
+    ranking worked out, for the next one, `decided` the last decision, for whoever asks why, until anything happens: an
+    event, a timer, a tick of the account.
     """
 
     def __init__(self, policy: PolicyConfig | None = None, recall: Recall | None = None) -> None:
@@ -56,14 +61,13 @@ class SchedulerState:
         self.learner = Learner(self.policy.prior_weight)
         self.durations = Durations(self.learner, self.policy.prior_weight)
         self.roster = Roster(self.shares, self.durations, self.policy)
-        self.running = Running()
+        self.running = Running(self.policy)
         self.pools: list[PoolNodes] = []
         self.pool_numbers: dict[str, int] = {}
         self.claims: dict[int, Claim] = {}
         self.pieces: Pieces | None = None
-        self._hosts: Bools = np.zeros((0, 0), dtype=np.bool_)
-        self._pools_for: dict[int, list[int]] = {}
-        self._places: Bools = np.zeros((0, 0), dtype=np.bool_)
+        self.decided: Decision | None = None
+        self.hosts = Hosts(self.pools, self.roster.profiles)
 
     def ask_outcomes(self, outcome_of: OutcomeOf) -> None:
         """Ask `outcome_of` from now on how what is not in memory has ended, where a job depends on it.
@@ -84,11 +88,13 @@ class SchedulerState:
         if self.clock_s == 0.0:
             self.clock_s = now_s
         while (timer_s := self.roster.next_timer_s()) <= now_s:
+            self.decided = None
             self._pass_until(max(timer_s, self.clock_s))
             self.roster.fire(self.clock_s)
         self._pass_until(now_s)
         for uid in [uid for uid, claim in self.claims.items() if claim.until_s <= now_s]:
             del self.claims[uid]
+            self.decided = None
 
     def _pass_until(self, now_s: float) -> None:
         grid = self.policy.rebuild_s
@@ -96,56 +102,25 @@ class SchedulerState:
             rebuild_s = floor(now_s / grid) * grid
             self.learner.enter_many(*self.running.newly_entered(rebuild_s))
             self.learner.rebuild()
-        self.shares.advance(self.clock_s, now_s)
+            self.decided = None
+        if self.shares.advance(self.clock_s, now_s):
+            self.decided = None
         self.clock_s = now_s
 
     def apply(self, event: events.Event) -> None:
         """Take in one event, in the journal's order. Raises NotFoundError for a job that was never submitted."""
         if event.time_s > self.clock_s:
             self.advance(event.time_s)
+        self.decided = None
         _HANDLERS[type(event)](self, event)
 
     def apply_checkpoints(self, time_s: float, uids: Ints, saved_s: Floats) -> None:
         """Take in one JobCheckpointed for each of `uids`, all with places, at once: the same state, sooner."""
         self.advance(time_s)
+        self.decided = None
         column = self.running.table["uid"]
         order = np.argsort(column)
         self.running.table["saved_s"][order[np.searchsorted(column, uids, sorter=order)]] = saved_s
-
-    @property
-    def hosts(self) -> Bools:
-        """Say which pools take new jobs of a profile and could hold one if they were empty: [profiles, pools]."""
-        profiles = self.roster.profiles
-        if len(self._hosts) < len(profiles):
-            known = self._hosts.reshape(len(self._hosts), len(self.pools))
-            more = [[self._could_host(pool, profile) for pool in self.pools] for profile in profiles[len(known) :]]
-            self._hosts = np.concatenate([known, np.array(more, dtype=np.bool_).reshape(len(more), len(self.pools))])
-        return self._hosts
-
-    def pools_for(self, profile: int) -> list[int]:
-        """Return the numbers of the pools that `hosts` names for a profile."""
-        pools = self._pools_for.get(profile)
-        if pools is None:
-            pools = self._pools_for[profile] = self.hosts[profile].nonzero()[0].tolist()
-        return pools
-
-    @property
-    def places(self) -> Bools:
-        """Say what may be in each domain, which is pool * kinds + kind: [domains, columns].
-
-        The columns are the domains, for what runs there, then the profiles, for what waits.
-        """
-        num, hosts = len(self.pools) * NUM_KINDS, self.hosts.T
-        if self._places.shape != (num, num + hosts.shape[1]):
-            kinds = np.array([profile.kind for profile in self.roster.profiles], dtype=np.int64)
-            stacked = np.stack([hosts & (kinds == kind) for kind in range(NUM_KINDS)], axis=1)
-            of_profiles = stacked.reshape(num, hosts.shape[1])  # not -1: before the first pool nothing can be inferred
-            self._places = np.concatenate([np.eye(num, dtype=np.bool_), of_profiles], axis=1)
-        return self._places
-
-    @staticmethod
-    def _could_host(pool: PoolNodes, profile: Profile) -> bool:
-        return not pool.drained and profile.pool in (None, pool.name) and pool.could_hold(profile.shape)
 
     def _team_set(self, event: events.TeamSet) -> None:
         self.shares.set_team(event.team)
@@ -159,7 +134,7 @@ class SchedulerState:
         number = self.pool_numbers.setdefault(name, len(self.pools))
         if number == len(self.pools):
             self.pools.append(PoolNodes(name))
-            self._forget_hosts()
+            self.hosts.forget()
         return self.pools[number]
 
     def _measure(self) -> None:
@@ -167,12 +142,7 @@ class SchedulerState:
         gpus = sum(int(pool.gpus.sum()) for pool in open_pools)
         cpus = sum(int(pool.cpus.sum()) for pool in open_pools)
         self.shares.set_capacity(np.array([gpus, cpus], dtype=np.float64))
-        self._forget_hosts()
-
-    def _forget_hosts(self) -> None:
-        self._hosts = np.zeros((0, 0), dtype=np.bool_)
-        self._places = np.zeros((0, 0), dtype=np.bool_)
-        self._pools_for.clear()
+        self.hosts.forget()
 
     def _job_submitted(self, event: events.JobSubmitted) -> None:
         self._know_team(event.spec.team)
@@ -251,7 +221,10 @@ class SchedulerState:
         self.roster.withdraw(job)
         self._vacate(job)
         pool = self._pool(event.pool)
+        num_nodes = len(pool.names)
         nodes = pool.take(job.profile.shape, event.nodes)
+        if len(pool.names) > num_nodes:
+            self.hosts.forget()
         job.placement = Placement(event.attempt, self.pool_numbers[event.pool], nodes, self.clock_s, row=-1)
         job.placement.row = self.running.add(job)
         self.shares.use(job.share, job.profile.chips)
@@ -278,7 +251,7 @@ class SchedulerState:
         job.placement.stopping = True
         self.running.table.put(job.placement.row, "stopping", True)
         if event.beneficiary is not None and self.roster.knows(event.beneficiary):
-            job.preempted_by.add(event.beneficiary)
+            job.preempted_by |= {event.beneficiary}
             self.claims.setdefault(event.beneficiary, Claim()).victims.add(job.uid)
             beneficiary = self.roster.find(event.beneficiary)
             self.shares.tokens[beneficiary.share] -= not always_preempts(beneficiary.tier, job.tier)
@@ -327,7 +300,7 @@ class SchedulerState:
                 self.learner.end(job.cell, job.counted_bin)
                 self.durations.end(job.model, job.attained_s)
         job.outcome = outcome
-        job.preempted_by.clear()
+        job.preempted_by = frozenset()
         self.claims.pop(job.uid, None)
         sweep = job.sweep
         last = sweep is not None and sweep.count_end(outcome, 1)

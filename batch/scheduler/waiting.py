@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from batch.model import Shape
-from batch.scheduler.arrays import Table
+from batch.scheduler.arrays import RANKED_FLOATS, RANKED_INTS, Table
+from batch.scheduler.learner import NUM_BINS
+from batch.scheduler.profiles import Profile
 
 
 class BucketKey(NamedTuple):
@@ -24,9 +25,7 @@ class BucketKey(NamedTuple):
     deadline: int
 
 
-_KINDS = {"share": int, "profile": int, "cell": int, "bin": int, "tier": int, "ran": bool, "kind": int, "due": bool}
-_COLUMNS = {**_KINDS, "chips": float, "bundle": int, "ready": int}
-_COLUMNS |= dict.fromkeys(("since_s", "stop_s", "deadline_s"), float)
+_FLOATS = (*RANKED_FLOATS, "stop_s", "deadline_s")
 
 DEADLINE_GRID_S = 900.0
 
@@ -35,7 +34,7 @@ DEADLINE_GRID_S = 900.0
 class Bucket:
     """Jobs in the order in which they start: by submission, then uid. Entries are (since_s, first uid, last uid).
 
-    `ready` of the `count` jobs, of `chips` each, may start now.
+    `ready` of the `count` jobs, of `chips` each, may start now: the column `count` of its row.
     """
 
     key: BucketKey
@@ -85,7 +84,7 @@ class Bucket:
 
 
 class Waiting:
-    """All buckets, and their ranked properties as columns (one row per bucket).
+    """All buckets, and their ranked properties as columns (one row per bucket; `place` is the profile).
 
     `want(share, chips)` is told of every change in what may start; `stop_of(uid)` says since when a job waits;
     `allowed_of(group)` how many more members of a limited sweep may start (None: all).
@@ -97,7 +96,7 @@ class Waiting:
         stop_of: Callable[[int], float],
         allowed_of: Callable[[int], int | None],
     ) -> None:
-        self.table = Table(_COLUMNS)
+        self.table = Table(RANKED_INTS, _FLOATS)
         self.rows: list[Bucket] = []
         self.count = 0
         self._buckets: dict[BucketKey, Bucket] = {}
@@ -106,16 +105,24 @@ class Waiting:
         self._stop_of = stop_of
         self._allowed_of = allowed_of
 
-    def add(self, key: BucketKey, shape: Shape, jobs: tuple[float, int, int]) -> None:
-        """Let jobs (since_s, first uid, last uid), of `shape` each, wait in the bucket of `key`."""
+    def add(self, key: BucketKey, profile: Profile, jobs: tuple[float, int, int]) -> None:
+        """Let jobs (since_s, first uid, last uid), of `profile` each, wait in the bucket of `key`."""
         bucket = self._buckets.get(key)
         if bucket is None:
-            values = key._asdict() | {
-                "chips": shape.chips,
-                "bundle": shape.gpus or shape.cpus,
+            values = {
+                "share": key.share,
+                "tier": key.tier,
+                "place": key.profile,
+                "due": key.due,
+                "count": 0,
+                "rate_at": key.cell * NUM_BINS + key.bin,
+                "chips": profile.chips,
+                "since_s": 0.0,
+                "divisor": profile.divisor,
+                "stop_s": 0.0,
                 "deadline_s": max(0, key.deadline) * DEADLINE_GRID_S,
             }
-            bucket = self._buckets[key] = Bucket(key, self.table.append(values), shape.chips)
+            bucket = self._buckets[key] = Bucket(key, self.table.append(values), profile.chips)
             self.rows.append(bucket)
             if key.group >= 0:
                 self._groups.setdefault(key.group, []).append(bucket)
@@ -159,7 +166,7 @@ class Waiting:
         change = ready - bucket.ready
         if change:
             bucket.ready = ready
-            self.table.put(bucket.row, "ready", ready)
+            self.table.put(bucket.row, "count", ready)
             self._want(bucket.key.share, change * bucket.chips)
 
     def _note_head(self, bucket: Bucket) -> None:

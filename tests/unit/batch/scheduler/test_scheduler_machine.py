@@ -98,7 +98,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         chips = sum(self.queue.specs[uid].shape.chips for uid in self.queue.places)
         assert state.shares.used.sum() == chips
         assert (state.shares.demand >= state.shares.used).all()
-        ready = (state.roster.waiting.table["ready"] * state.roster.waiting.table["chips"]).sum()
+        ready = (state.roster.waiting.table["count"] * state.roster.waiting.table["chips"]).sum()
         assert state.shares.demand.sum() == chips + ready
         for row, job in enumerate(state.running.records):
             assert job.placement is not None
