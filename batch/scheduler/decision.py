@@ -118,6 +118,7 @@ class Decision:
         profiles, tiers = ranking.place[entries] - self._first_profile, ranking.tier[entries]
         columns = (column.tolist() for column in (entries, rows, self.wanted[entries], profiles, tiers, waits_long))
         for entry, row, count, *of_first in zip(*columns, strict=True):
+            # What the columns say is true of a bucket's first job: where some have been served, the next is looked at.
             if row in left or (tuple(of_first) in self._lost and row not in heads and row not in claimed):
                 continue
             uids = heads.get(row) or heads.setdefault(row, waiting.rows[row].uids())
