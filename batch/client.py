@@ -184,11 +184,6 @@ class Client:
         """Upload a packed working folder under its content address; one that is there already is kept."""
         self._call("PUT", f"/v1/code/{quote(code, safe='')}", archive)
 
-    def get_code(self, code: str) -> bytes:
-        """Return a packed working folder."""
-        answer = self._exchange("GET", f"/v1/code/{quote(code, safe='')}", None, {})
-        return answer.body if answer.status < 400 else _raise(answer.status, answer.body)
-
     def sync(self, pool: str, request: Mapping[str, Any]) -> JobJson:
         """Tell the controller what the agent of `pool` has; return what it should do. Held for its `wait_s`."""
         return cast("JobJson", self._call("POST", f"/v1/pools/{quote(pool, safe='')}/sync", request))

@@ -43,7 +43,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.DRAIN_POOLS: _OPERATOR,
     Right.MAKE_TOKENS: _OPERATOR,
     Right.SYNC: frozenset({Role.AGENT, Role.OPERATOR}),
-    Right.FETCH_CODE: frozenset(Role),
+    Right.FETCH_CODE: frozenset({Role.AGENT, Role.OPERATOR}),
 }
 
 

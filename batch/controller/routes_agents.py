@@ -21,7 +21,7 @@ async def sync(pool: str, request: Request, service: ServiceOf, _: AgentOf) -> J
 
 
 @router.get("/code/{address}/exists")
-def has_code(address: str, service: ServiceOf, _: CodeFetcher) -> JSONResponse:
+def has_code(address: str, service: ServiceOf, _: Submitter) -> JSONResponse:
     """Return whether the working folder of that content is here."""
     return JSONResponse({"exists": service.code.has(address)})
 

@@ -15,7 +15,6 @@ from batch.errors import ControllerError, LimitError, NotAllowedError
 from batch.state_folder import StateFolder
 
 PEOPLE = {"submitter", "team_admin", "operator"}
-EVERYONE = {*PEOPLE, "agent"}
 CODE = "0" * 64
 ROUTES: list[tuple[str, str, object, set[str]]] = [
     ("POST", "/v1/jobs", [], PEOPLE),
@@ -42,8 +41,8 @@ ROUTES: list[tuple[str, str, object, set[str]]] = [
     ("POST", "/v1/tokens", {"name": "x", "role": "agent"}, {"operator"}),
     ("DELETE", "/v1/tokens/{name}", None, {"operator"}),
     ("POST", "/v1/pools/{pool}/sync", {}, {"operator", "agent"}),
-    ("GET", "/v1/code/{address}/exists", None, EVERYONE),
-    ("GET", "/v1/code/{address}", None, EVERYONE),
+    ("GET", "/v1/code/{address}/exists", None, PEOPLE),
+    ("GET", "/v1/code/{address}", None, {"operator", "agent"}),
     ("PUT", "/v1/code/{address}", {}, PEOPLE),
 ]
 
