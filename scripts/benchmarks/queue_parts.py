@@ -21,6 +21,7 @@ _AT_LONG = {
     "placements/s": Figure("Placements/s, 100,000 pending", "1/s", Goal(at_least=1000.0, of="ours")),
     "why p50": Figure("Why, 100,000 pending, p50", "ms"),
     "why p99": Figure("Why, 100,000 pending, p99", "ms", Goal(at_most=5.0, of="ours")),
+    "why sooner p99": Figure("Why, before the last event is decided on, p99", "ms"),
 }
 _AT_LONGEST = {
     "decide p99": Figure("Event to decision, 1,000,000 pending, p99", "ms", Goal(at_most=100.0, of="ours")),
