@@ -94,6 +94,7 @@ class Preemptor:
         self._loose = ~keeps & ~table["stopping"] & ~table["fixed"]
         self._tier = table["tier"]
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
+        self._hardness = np.where(self._stale, np.where(table["saved_s"] >= 0, 2, 1), 0)
         self._dearness = self._value
         self._grown_up = self._loose & (self._ran_s >= state.policy.minimum_run_s - 1)
         self._always = {
@@ -106,22 +107,23 @@ class Preemptor:
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
         if state.policy.victims is Victims.YOUNGEST:
             self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
-        self._hopeless: set[tuple[int, Tier, bool, bool]] = set()
-        self._stuck: set[tuple[int, bool]] = set()
+            self._hardness = np.zeros_like(self._hardness)
+        self._hopeless: dict[tuple[int, Tier, bool], int] = {}
+        self._stuck: dict[int, int] = {}
         self._in_reach = _Stops.of(draft, self._loose)
         self._in_the_way: _Stops | None = None
 
-    def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
+    def choose(self, job: JobRecord, value: float, *, patient: bool, severity: int) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
 
         `patient`: it has waited long enough to displace less valuable jobs; otherwise only what it always may.
-        `long_waited` also admits victims whose last checkpoint is old.
+        `severity`: whom it may stop though much of their work is unsaved (policy.severity).
         """
         # Later jobs of the same profile are worth less and find fewer victims left.
-        key = (job.profile.number, job.tier, patient, long_waited)
-        if key in self._hopeless or (*key[:3], True) in self._hopeless:
+        key = (job.profile.number, job.tier, patient)
+        if severity <= self._hopeless.get(key, -1):
             return None
-        rows = self._suitable(job, value if patient else -np.inf, long_waited)
+        rows = self._suitable(job, value if patient else -np.inf, severity)
         pools = self._hopeful(job, rows, self._in_reach) if len(rows) else ()
         rows = self._in_turn(rows) if pools else rows
         for pool in pools:
@@ -131,22 +133,20 @@ class Preemptor:
                 self._take(eviction)
                 return eviction
         if not job.preempted_by:
-            self._hopeless.add(key)
+            self._hopeless[key] = severity
         return None
 
-    def move(self, job: JobRecord, *, long_waited: bool) -> Eviction | None:
+    def move(self, job: JobRecord, *, severity: int) -> Eviction | None:
         """Return whom to move to other nodes so that `job` can start; None if that does not make room.
 
         Whoever has a right to the chips keeps it: enough is free for all, but lies in pieces on many nodes. Only jobs
         on one node move, of which less than one bundle of `job`, and which fit into what is free on other nodes.
         """
         number = job.profile.number
-        if (number, long_waited) in self._stuck or (number, True) in self._stuck:
+        if severity <= self._stuck.get(number, -1):
             return None
         shape, table = job.profile.shape, self._state.running.table
-        ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus)
-        if not long_waited:
-            ok &= ~self._stale
+        ok = self._movable & (table["node"] >= 0) & (table["bundle_gpus"] < shape.gpus) & (self._hardness <= severity)
         rows = self._not_preemptors(job, ok.nonzero()[0])
         self._in_the_way = self._in_the_way or _Stops.of(self._draft, self._movable & (table["node"] >= 0))
         pools = self._hopeful(job, rows, self._in_the_way) if len(rows) else ()
@@ -159,7 +159,7 @@ class Preemptor:
                 self._take(eviction)
                 return replace(eviction, destinations=destinations)
         if not job.preempted_by:
-            self._stuck.add((number, long_waited))
+            self._stuck[number] = severity
         return None
 
     def _destinations(self, eviction: Eviction) -> tuple[Ints, ...] | None:
@@ -186,11 +186,9 @@ class Preemptor:
         for mask in self._always.values():
             mask[gone] = False
 
-    def _suitable(self, job: JobRecord, value: float, long_waited: bool) -> Ints:
+    def _suitable(self, job: JobRecord, value: float, severity: int) -> Ints:
         """Return running rows that may be stopped for the job."""
-        ok = self._grown_up & (self._value < value)
-        if not long_waited:
-            ok &= ~self._stale
+        ok = self._grown_up & (self._value < value) & (self._hardness <= severity)
         for (waiting, _), always in self._always.items():
             if waiting is job.tier:
                 ok |= always
