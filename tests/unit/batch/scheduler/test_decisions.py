@@ -253,6 +253,22 @@ def test_room_that_should_come_is_not_waited_for_without_end() -> None:
     assert served_soon(0.0, -1.0, 4, policy) == 0
 
 
+@pytest.mark.parametrize(("reports", "spared_h"), [(True, 4), (False, 1)])
+def test_what_reports_checkpoints_is_spared_until_the_next_one(reports: bool, spared_h: int) -> None:
+    queue = fleet(policy=PolicyConfig(patience_fraction=0.0))
+    running = [queue.submit(team="a") for _ in range(8)]
+    queue.act()
+    if reports:
+        for uid in running:
+            queue.saved(uid)
+    queue.now_s += 10 * HOUR_S
+    queue.submit(team="b")
+    queue.now_s += (spared_h - 0.1) * HOUR_S
+    assert queue.decide() == []
+    queue.now_s += 0.2 * HOUR_S
+    assert [type(action) for action in queue.decide()] == [Preempt]
+
+
 def test_a_sweep_runs_as_many_as_it_may() -> None:
     queue = fleet()
     queue.sweep(10_000, max_running=3)
