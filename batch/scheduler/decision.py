@@ -20,7 +20,15 @@ from batch.scheduler.draft import Draft
 from batch.scheduler.forecast import LATE, MEDIAN, Forecast
 from batch.scheduler.jobs import JobRecord
 from batch.scheduler.learner import bin_of
-from batch.scheduler.policy import always_preempts, bill_chip_s, patience_s
+from batch.scheduler.policy import (
+    NUM_SEVERITIES,
+    always_preempts,
+    bill_chip_s,
+    patience_s,
+    served_soon,
+    severities_from_s,
+    severity,
+)
 from batch.scheduler.preemption import Eviction, Preemptor
 from batch.scheduler.ranking import Ranking, rank
 from batch.scheduler.reasons import reason_of
@@ -76,6 +84,7 @@ class Decision:
         self._lost: set[tuple[int, ...]] = set()
         self._preemptor: Preemptor | None = None
         self._tokens: list[float] = state.shares.tokens.tolist()
+        self._ahead_chips = [0.0] * NUM_KINDS
         self._start_claimants()
         self._start_wanted()
         self._backfill()
@@ -107,55 +116,84 @@ class Decision:
 
     def _start_wanted(self) -> None:
         """Go through the jobs that should have chips; leave a bucket when nothing can be done for one of its jobs."""
-        find, waiting, ranking = self.state.roster.find, self.state.roster.waiting, self.ranking
+        waiting, ranking = self.state.roster.waiting, self.ranking
         claimants = (self.state.roster.find(uid).bucket for uid in self.state.claims)
         claimed = {waiting.bucket(key).row for key in claimants if key is not None}
         heads: dict[int, Iterator[int]] = {}
         left: set[int] = set()
         entries = self.wanted.nonzero()[0]
         rows = ranking.row[entries]
-        waits_long = self._now_s - waiting.table["stop_s"][rows] >= self.state.policy.checkpoint_wait_s
+        waited_s = self._now_s - waiting.table["stop_s"][rows]
+        severities = np.searchsorted(severities_from_s(self.state.policy), waited_s, side="right")
         profiles, tiers = ranking.place[entries] - self._first_profile, ranking.tier[entries]
-        columns = (column.tolist() for column in (entries, rows, self.wanted[entries], profiles, tiers, waits_long))
+        columns = (column.tolist() for column in (entries, rows, self.wanted[entries], profiles, tiers, severities))
         for entry, row, count, *of_first in zip(*columns, strict=True):
             # What the columns say is true of a bucket's first job: where some have been served, the next is looked at.
-            if row in left or (tuple(of_first) in self._lost and row not in heads and row not in claimed):
+            if row in left:
+                continue
+            if tuple(of_first) in self._lost and row not in heads and row not in claimed:
+                left.add(row)
+                profile = self.state.roster.profiles[of_first[0]]
+                self._ahead_chips[profile.kind] += profile.chips
                 continue
             uids = heads.get(row) or heads.setdefault(row, waiting.rows[row].uids())
-            for job in map(find, islice(uids, count)):
-                if not self._serve(job, entry):
-                    left.add(row)
-                    self._note_lost(job)
-                    break
+            job = self._serve_bucket(uids, entry, count)
+            if job is not None:
+                left.add(row)
+                self._note_lost(job)
+
+    def _serve_bucket(self, uids: Iterator[int], entry: int, count: int) -> JobRecord | None:
+        """Serve the next `count` jobs. Returns the first for which nothing can be done, None if there is none."""
+        find = self.state.roster.find
+        while count > 0 and (uid := next(uids, None)) is not None:
+            job = find(uid)
+            served = self._serve(job, entry, count)
+            if served == 0:
+                return job
+            count -= served
+            next(islice(uids, served - 1, served - 1), None)
+        return None
 
     def _note_lost(self, job: JobRecord) -> None:
         """Note for what jobs like this one nothing can be done any more, whatever they are worth.
 
-        By profile, tier, and whether they may have waited long; what is lost stays lost, for room and victims only get
-        fewer.
+        By profile, tier, and whom they may stop at most; what is lost stays lost, for room and victims only get fewer.
         """
         profile, preemptor = job.profile, self._preemptor
         if preemptor is None or self.draft.could_fit(profile.number):
             return
         if profile.chips > 1 and profile.number not in self._homeless:
             return
-        for long_waited in (True, False):
-            if preemptor.gave_up(profile, job.tier, long_waited=long_waited):
-                self._lost.add((profile.number, job.tier.rank, long_waited))
+        for level in range(NUM_SEVERITIES):
+            if preemptor.gave_up(profile, job.tier, level):
+                self._lost.add((profile.number, job.tier.rank, level))
 
-    def _serve(self, job: JobRecord, entry: int) -> bool:
-        """Start the job, make room for it or hold room for it. Returns whether anything was done."""
+    def _serve(self, job: JobRecord, entry: int, count: int) -> int:
+        """Start the first of `count` jobs of a bucket, let it wait for room, make room or hold room for it.
+
+        Returns of how many of them that settles the matter; 0 if nothing was done.
+        """
         if job.uid in self.state.claims:
-            return True
+            return 1
         if self.draft.refused(job) is not None:
-            return False
+            return 0
         if self.draft.fit(job):
-            return True
-        eviction = self._eviction(job, float(self.ranking.value[entry]))
+            return 1
+        patience = self._patience_s(job)
+        soon = min(count, self._served_soon(job, patience))
+        eviction = None if soon else self._eviction(job, float(self.ranking.value[entry]), patience)
         if eviction is not None:
             self._preempt(job, eviction, priced=bool(self.ranking.priced[entry]))
-            return True
-        if job.profile.chips == 1 or job.profile.number in self._homeless:
+            return 1
+        if job.profile.chips == 1:
+            self._ahead_chips[job.profile.kind] += max(1, soon)
+            return soon
+        self._ahead_chips[job.profile.kind] += job.profile.chips
+        return int(self._hold_room(job))
+
+    def _hold_room(self, job: JobRecord) -> bool:
+        """Keep for a gang what is free where it gathers room. Returns whether anything is."""
+        if job.profile.number in self._homeless:
             return False
         pool, nodes = self._target(job) if self.draft.anything_free(job.profile) else (-1, _NOWHERE)
         if pool < 0:
@@ -174,20 +212,31 @@ class Decision:
                 count -= 1
                 yield find(uid)
 
-    def _eviction(self, job: JobRecord, value: float) -> Eviction | None:
-        """Return whom to stop for the job; None while it has to be patient, or if nobody suitable would make room."""
-        policy = self.state.policy
-        waited_s = self._now_s - job.stop_s
+    def _patience_s(self, job: JobRecord) -> float:
         rate = float(self.state.learner.rates[job.cell, bin_of(job.attained_s)])
-        patience = patience_s(rate, job.attained_s > 0, job.tier, policy)
+        return patience_s(rate, job.attained_s > 0, job.tier, self.state.policy)
+
+    def _served_soon(self, job: JobRecord, patience: float) -> int:
+        """Return how many jobs like this one need not preempt. What is urgent by tier, deadline or guarantee may."""
+        policy, beyond_s = self.state.policy, self._now_s - job.stop_s - patience
+        urgent = job.due or job.deadline_s is not None or job.tier is Tier.INTERACTIVE
+        if urgent or beyond_s < 0 or policy.soon_s == 0:
+            return 0
+        comes = self.forecast.released_chips_per_s(job.profile) * policy.soon_s
+        room = comes - self._ahead_chips[job.profile.kind]
+        return served_soon(beyond_s, room, job.profile.chips, policy)
+
+    def _eviction(self, job: JobRecord, value: float, patience: float) -> Eviction | None:
+        """Return whom to stop for the job; None while it has to be patient, or if nobody suitable would make room."""
+        waited_s = self._now_s - job.stop_s
         patient = waited_s >= patience and self._tokens[job.share] >= 1.0
         if not patient and not _DISPLACES[job.tier.rank]:
             return None
         self._preemptor = self._preemptor or Preemptor(self.draft, self.ranking, self._keeps)
-        late = waited_s >= patience + policy.checkpoint_wait_s
-        eviction = self._preemptor.choose(job, value, patient=patient, long_waited=late)
+        harsh = severity(waited_s - patience, self.state.policy)
+        eviction = self._preemptor.choose(job, value, patient=patient, severity=harsh)
         if eviction is None and patient and job.profile.chips > 1:
-            return self._preemptor.move(job, long_waited=late)
+            return self._preemptor.move(job, severity=harsh)
         return eviction
 
     def _preempt(self, job: JobRecord, eviction: Eviction, *, priced: bool) -> None:

@@ -9,6 +9,7 @@ from batch.scheduler.arrays import Floats, Ints, starts_of
 from batch.scheduler.draft import Draft
 from batch.scheduler.learner import NUM_BINS, bins_of
 from batch.scheduler.profiles import Profile
+from batch.scheduler.shares import NUM_KINDS
 from batch.scheduler.state import SchedulerState
 
 MEDIAN = 0.5
@@ -47,6 +48,21 @@ class Forecast:
         self._state = draft.state
         self._remaining: dict[float, Floats] = {}
         self._timelines: dict[tuple[int, float], _Timeline] = {}
+        self._released: list[float] | None = None
+
+    def released_chips_per_s(self, profile: Profile) -> float:
+        """Return at what rate chips on which the profile could run are given back, as what runs there ends."""
+        released = self._released = self._releases() if self._released is None else self._released
+        hosts = self._state.hosts.pools(profile.number)
+        return sum(released[pool * NUM_KINDS + profile.kind] for pool in hosts)
+
+    def _releases(self) -> list[float]:
+        """Return the expected chips per second of each pool and kind, [pools * kinds]."""
+        table, learner = self._state.running.table, self._state.learner
+        bins = bins_of(self._state.running.attained_s(self._draft.now_s))
+        chips = table["chips"] * ~table["stopping"] * learner.ends_per_s(table["cell"], bins)
+        released: list[float] = np.bincount(table["place"], chips, len(self._state.pools) * NUM_KINDS).tolist()
+        return released
 
     def remaining_s(self, quantile: float) -> Floats:
         """Return `remaining_s` of the running rows, computed once."""

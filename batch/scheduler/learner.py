@@ -116,6 +116,10 @@ class Learner:
         """Return the index, 1/s, of each class * NUM_BINS + bin in `at`."""
         return self.rates.ravel().take(at)
 
+    def ends_per_s(self, rows: Ints, bins: Ints) -> Floats:
+        """Return the rate, 1/s, at which jobs of each class in `rows` end while they are in its bin."""
+        return np.asarray(self.hazards.ravel()[rows * NUM_BINS + bins] / _WIDTHS_S[bins])
+
     def enter(self, row: int, after: int, upto: int) -> None:
         """Count one job of class `row` as at risk in the bins after `after`, up to `upto`; -1 is before the first."""
         if upto > after:

@@ -5,6 +5,7 @@ plus a price while its team is below its entitlement: the Lagrangian of (sum of 
 where unfairness is half the L1 distance between the teams' shares and their weighted max-min shares.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf, isfinite
@@ -15,6 +16,7 @@ from batch.model import Tier
 from batch.scheduler.arrays import Bools, Floats
 
 HOUR_S = 3600.0
+NUM_SEVERITIES = 3
 
 
 class Victims(StrEnum):
@@ -59,9 +61,11 @@ class PolicyConfig:
 
     Preemption. A running job's index counts (1 + `hysteresis` + `hysteresis_per_preemption` x times preempted) times. A
     waiting job preempts after `patience_fraction` of its expected time, at most `patience_max_s`, and after
-    `resume_patience_s` if it ran before. Nothing is preempted before `minimum_run_s`; before `checkpoint_wait_s` more,
-    only what has a checkpoint younger than `checkpoint_age_s`. `save_s` and `restart_s` are what stopping and starting
-    again cost. `assumed_checkpoint_age_s` is the age charged while nobody of a class reports checkpoints.
+    `resume_patience_s` if it ran before. Room that should come by itself within `soon_s`, as others end, it waits for
+    instead, at most `patience_max_s` more. Nothing is preempted before `minimum_run_s`. What has no checkpoint younger
+    than `checkpoint_age_s` is spared for `checkpoint_wait_s` beyond the patience, for `next_checkpoint_wait_s` if it
+    reports them. `save_s` and `restart_s` are what stopping and starting again cost. `assumed_checkpoint_age_s` is the
+    age charged while nobody of a class reports checkpoints.
     `preemptions_per_h` and `preemption_burst` bound how often one team may preempt (a token bucket).
     `victims`: by what they are chosen.
     `claim_s`: how long room made by preemption is kept for whom it was made, after the last victim has left.
@@ -72,7 +76,7 @@ class PolicyConfig:
     theta_start_chip_h: float = 8.0
     theta_min_chip_h: float = 1.0
     theta_max_chip_h: float = 64.0
-    unfairness_target: float = 0.078
+    unfairness_target: float = 0.077
     unfairness_half_life_h: float = 24.0
     dual_rate: float = 0.3
     grad: float = 2.0
@@ -97,9 +101,11 @@ class PolicyConfig:
     patience_fraction: float = 0.05
     patience_max_s: float = HOUR_S
     resume_patience_s: float = 2 * HOUR_S
+    soon_s: float = 600.0
     minimum_run_s: float = 300.0
     checkpoint_age_s: float = 120.0
     checkpoint_wait_s: float = HOUR_S
+    next_checkpoint_wait_s: float = 4 * HOUR_S
     save_s: float = 30.0
     restart_s: float = 30.0
     assumed_checkpoint_age_s: float = 300.0
@@ -189,6 +195,29 @@ def patience_s(rate_per_s: float, ran_before: bool, tier: Tier, policy: PolicyCo
         return 0.0
     patience = min(policy.patience_fraction / max(rate_per_s, 1e-12), policy.patience_max_s)
     return max(patience, policy.resume_patience_s) if ran_before else patience
+
+
+def served_soon(beyond_s: float, room_chips: float, chips: int, policy: PolicyConfig) -> int:
+    """Return how many jobs of `chips` had better wait than preempt: there will be room for them anyway.
+
+    `room_chips` should be given back within `soon_s`, beside what those before them will take. None once they have
+    waited `patience_max_s` beyond their patience (`beyond_s`): what was expected did not come.
+    """
+    return max(0, int(room_chips // chips)) if beyond_s < policy.patience_max_s else 0
+
+
+def severity(beyond_s: float, policy: PolicyConfig) -> int:
+    """Return whom a job may stop that has waited `beyond_s` longer than its patience.
+
+    0: what has a fresh checkpoint; 1: also what reports none; 2: everybody. Who reports them is spared longer: there
+    will be another, and with it a moment when stopping loses little.
+    """
+    return bisect_right(severities_from_s(policy), beyond_s)
+
+
+def severities_from_s(policy: PolicyConfig) -> tuple[float, float]:
+    """Return from how many seconds beyond its patience on a job has severity 1, and 2."""
+    return policy.checkpoint_wait_s, max(policy.checkpoint_wait_s, policy.next_checkpoint_wait_s)
 
 
 def bill_chip_s(chips: float, unsaved_s: float, policy: PolicyConfig) -> float:

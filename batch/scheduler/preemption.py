@@ -69,6 +69,7 @@ class Preemptor:
         self._loose = ~(keeps | bound)
         self._tier = table["tier"]
         self._stale = self.unsaved_s > state.policy.checkpoint_age_s
+        self._hardness = np.where(self._stale, np.where(table["saved_s"] >= 0, 2, 1), 0)
         self._dearness = self._value
         self._grown_up = self._loose & of_age
         self._always = {
@@ -81,21 +82,22 @@ class Preemptor:
         self._bills = table["chips"] * (self.unsaved_s + state.policy.save_s + state.policy.restart_s)
         if state.policy.victims is Victims.YOUNGEST:
             self._stale, self._dearness, self._bills = np.zeros_like(self._stale), self._ran_s, self._ran_s
+            self._hardness = np.zeros_like(self._hardness)
         self._first_node = np.array(draft.first_node)
-        self._hopeless: set[tuple[int, int, bool, bool]] = set()
-        self._stuck: set[tuple[int, bool]] = set()
+        self._hopeless: dict[tuple[int, int, bool], int] = {}
+        self._stuck: dict[int, int] = {}
 
-    def choose(self, job: JobRecord, value: float, *, patient: bool, long_waited: bool) -> Eviction | None:
+    def choose(self, job: JobRecord, value: float, *, patient: bool, severity: int) -> Eviction | None:
         """Return whom to stop so that `job`, worth `value` (1/s), can start; None if nobody suitable would make room.
 
         `patient`: it has waited long enough to displace less valuable jobs; otherwise only what it always may.
-        `long_waited` also admits victims whose last checkpoint is old.
+        `severity`: whom it may stop though much of their work is unsaved (policy.severity).
         """
         # Later jobs of the same profile are worth less and find fewer victims left.
-        key = (job.profile.number, job.tier.rank, patient, long_waited)
-        if key in self._hopeless or (*key[:3], True) in self._hopeless:
+        key = (job.profile.number, job.tier.rank, patient)
+        if severity <= self._hopeless.get(key, -1):
             return None
-        rows = self._suitable(job, value if patient else -np.inf, long_waited)
+        rows = self._suitable(job, value if patient else -np.inf, severity)
         pools = self._hopeful(job, rows) if len(rows) else ()
         rows = self._in_turn(rows) if pools else rows
         for pool in pools:
@@ -105,21 +107,21 @@ class Preemptor:
                 self._take(eviction)
                 return eviction
         if not job.preempted_by:
-            self._hopeless.add(key)
+            self._hopeless[key] = severity
         return None
 
-    def move(self, job: JobRecord, *, long_waited: bool) -> Eviction | None:
+    def move(self, job: JobRecord, *, severity: int) -> Eviction | None:
         """Return whom to move to other nodes so that `job` can start; None if that does not make room.
 
         Whoever has a right to the chips keeps it: enough is free for all, but lies in pieces on many nodes. Only jobs
         on one node move, of which less than one bundle of `job`, and which fit into what is free on other nodes.
         """
         number = job.profile.number
-        if (number, long_waited) in self._stuck or (number, True) in self._stuck:
+        if severity <= self._stuck.get(number, -1):
             return None
         table = self._state.running.table
         pools = [pool for pool in self._state.hosts.pools(number) if self._has_room_in_pieces(job, pool)]
-        rows = self._in_the_way(job, long_waited) if pools else _NOBODY
+        rows = self._in_the_way(job, severity) if pools else _NOBODY
         hopeful = self._hopeful(job, rows) if len(rows) else ()
         for pool in (pool for pool in pools if pool in hopeful):
             here = rows[table["pool"][rows] == pool]
@@ -130,24 +132,21 @@ class Preemptor:
                 self._take(eviction)
                 return replace(eviction, destinations=destinations)
         if not job.preempted_by:
-            self._stuck.add((number, long_waited))
+            self._stuck[number] = severity
         return None
 
-    def gave_up(self, profile: Profile, tier: Tier, *, long_waited: bool) -> bool:
+    def gave_up(self, profile: Profile, tier: Tier, severity: int) -> bool:
         """Say whether nobody is to be stopped or moved any more for a job of the profile and tier.
 
         Nor is for one that is not patient, for whom fewer may be stopped.
         """
-        waits = {True, long_waited}
-        hopeless = any((profile.number, tier.rank, True, wait) in self._hopeless for wait in waits)
-        return hopeless and (profile.chips == 1 or any((profile.number, wait) in self._stuck for wait in waits))
+        hopeless = severity <= self._hopeless.get((profile.number, tier.rank, True), -1)
+        return hopeless and (profile.chips == 1 or severity <= self._stuck.get(profile.number, -1))
 
-    def _in_the_way(self, job: JobRecord, long_waited: bool) -> Ints:
+    def _in_the_way(self, job: JobRecord, severity: int) -> Ints:
         """Return running rows that may be moved for the job."""
         ok = self._movable & (self._state.running.table["bundle_gpus"] < job.profile.shape.gpus)
-        if not long_waited:
-            ok &= ~self._stale
-        return self._not_preemptors(job, ok.nonzero()[0])
+        return self._not_preemptors(job, (ok & (self._hardness <= severity)).nonzero()[0])
 
     def _has_room_in_pieces(self, job: JobRecord, pool: int) -> bool:
         """Say whether as much is free in the pool as the job wants. Moving others frees nothing: it needs that much."""
@@ -177,11 +176,9 @@ class Preemptor:
         for mask in self._always.values():
             mask[gone] = False
 
-    def _suitable(self, job: JobRecord, value: float, long_waited: bool) -> Ints:
+    def _suitable(self, job: JobRecord, value: float, severity: int) -> Ints:
         """Return running rows that may be stopped for the job."""
-        ok = self._grown_up & (self._value < value)
-        if not long_waited:
-            ok &= ~self._stale
+        ok = self._grown_up & (self._value < value) & (self._hardness <= severity)
         for (waiting, _), always in self._always.items():
             if waiting is job.tier:
                 ok |= always

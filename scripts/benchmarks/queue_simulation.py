@@ -38,6 +38,7 @@ EXACT_MAX_MIN = PolicyConfig(
     hysteresis_per_preemption=0.0,
     patience_fraction=0.0,
     resume_patience_s=0.0,
+    soon_s=0.0,
     minimum_run_s=0.0,
     checkpoint_age_s=1e12,
     preemptions_per_h=1e9,

@@ -1,11 +1,14 @@
 """What is decided, case by case."""
 
+import numpy as np
 import pytest
 from fixtures_scheduler import START_S, Dependency, Fleet, Tier
 
 from batch import events
 from batch.model import Cause
 from batch.scheduler import Place, PolicyConfig, Preempt, Reserve, Wait, decide
+from batch.scheduler.learner import bin_of
+from batch.scheduler.policy import served_soon
 
 HOUR_S = 3600.0
 
@@ -210,6 +213,60 @@ def test_one_team_may_not_preempt_without_end() -> None:
         queue.submit(gpus=1, team="b")
     queue.now_s += 3 * HOUR_S
     assert sum(isinstance(action, Preempt) for action in queue.act()) <= 2
+
+
+def crowded(policy: PolicyConfig, ran_s: float, coming: int, **about: object) -> tuple[Fleet, int]:
+    """Return a queue in which one team has all 16 chips, and how many it loses when another one wants `coming`."""
+    queue = fleet(nodes=2, policy=policy)
+    running = [queue.submit(team="a") for _ in range(16)]
+    queue.act()
+    queue.now_s += ran_s
+    for uid in running:
+        queue.saved(uid)
+    for _ in range(coming):
+        queue.submit(team="b", **about)
+    return queue, sum(isinstance(action, Preempt) for action in queue.decide())
+
+
+def test_room_that_comes_soon_by_itself_is_waited_for() -> None:
+    hasty = PolicyConfig(patience_fraction=0.0, soon_s=0.0)
+    thrifty = PolicyConfig(patience_fraction=0.0)
+    assert crowded(hasty, 20 * 60, coming=8)[1] == 8
+    queue, stopped = crowded(thrifty, 20 * 60, coming=8)
+    assert 0 < stopped < 8, "what should end within ten minutes is enough for some of them only"
+    assert crowded(thrifty, 8 * 60, coming=4)[1] == 0, "of young jobs many end soon"
+    assert crowded(thrifty, 10 * HOUR_S, coming=8)[1] == 8, "what has run for long mostly goes on"
+    expected = queue.state.learner.ends_per_s(np.array([0]), np.array([bin_of(20 * 60)]))
+    assert 8 - stopped == int(16 * expected.item() * thrifty.soon_s)
+
+
+def test_what_is_urgent_does_not_wait_for_room_that_comes_soon() -> None:
+    policy = PolicyConfig(patience_fraction=0.0)
+    assert crowded(policy, 8 * 60, coming=4, deadline_s=START_S + 9 * 60)[1] == 4
+    assert crowded(policy, 8 * 60, coming=4, tier=Tier.INTERACTIVE)[1] == 4
+
+
+def test_room_that_should_come_is_not_waited_for_without_end() -> None:
+    policy = PolicyConfig()
+    assert served_soon(policy.patience_max_s - 1, 8.5, 4, policy) == 2
+    assert served_soon(policy.patience_max_s, 8.5, 4, policy) == 0
+    assert served_soon(0.0, -1.0, 4, policy) == 0
+
+
+@pytest.mark.parametrize(("reports", "spared_h"), [(True, 4), (False, 1)])
+def test_what_reports_checkpoints_is_spared_until_the_next_one(reports: bool, spared_h: int) -> None:
+    queue = fleet(policy=PolicyConfig(patience_fraction=0.0))
+    running = [queue.submit(team="a") for _ in range(8)]
+    queue.act()
+    if reports:
+        for uid in running:
+            queue.saved(uid)
+    queue.now_s += 10 * HOUR_S
+    queue.submit(team="b")
+    queue.now_s += (spared_h - 0.1) * HOUR_S
+    assert queue.decide() == []
+    queue.now_s += 0.2 * HOUR_S
+    assert [type(action) for action in queue.decide()] == [Preempt]
 
 
 def test_a_sweep_runs_as_many_as_it_may() -> None:
