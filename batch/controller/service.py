@@ -167,8 +167,8 @@ class Service:
         sweep = self.queue.sweep(job.sweep)
         members = self.queue.jobs(JobFilter(sweep=sweep.uid, limit=len(sweep.spec)))
         # What is not over has been run again in the same commit, and is told next.
-        outcomes = {one.uid: one.state.text if one.state.is_terminal else "cancelled" for one in members}
-        return RecalledSweep(sweep.uid, sweep.first_uid, sweep.spec, sweep.submitted_s, outcomes)
+        ended = {one.uid: (one.state.text if one.state.is_terminal else "cancelled", one.spec) for one in members}
+        return RecalledSweep(sweep.uid, sweep.first_uid, sweep.spec, sweep.submitted_s, ended)
 
     def _outcome_of(self, uid: int) -> bool | None:
         try:

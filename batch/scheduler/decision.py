@@ -323,20 +323,20 @@ class Decision:
                 continue
             shadow_s, nodes = self.forecast.gang_start(job.profile, pool, MEDIAN, held=True)
             late_s = self.state.durations.remaining_s(LATE) if late_s is None else late_s
-            brief = [entry for entry in held.tolist() if self._late_s(entry, late_s) <= shadow_s]
+            firsts = [(entry, next(self._jobs(entry, 1), None)) for entry in held.tolist()]
+            brief = [entry for entry, first in firsts if first and self._late_s(first, late_s) <= shadow_s]
             if not brief or not len(nodes):
                 continue
-            self.draft.unhold(pool, nodes)
+            before = self.draft.unhold(pool, nodes)
             for entry in self._possible(np.array(brief)):
                 for other in self._jobs(entry, int(self.ranking.count[entry])):
-                    if other.uid == job.uid or not self.draft.start(other):
+                    is_brief = self._late_s(other, late_s) <= shadow_s  # those of a bucket have limits of their own
+                    if other.uid == job.uid or not is_brief or not self.draft.start(other):
                         break
-            self.draft.hold(job.profile, pool, nodes)
+            self.draft.hold_chips(pool, nodes, before)  # of all gangs, this one's and others'
 
-    def _late_s(self, entry: int, late_s: Floats) -> float:
-        """Return in how many seconds the first job of the entry would very likely have ended if it started now."""
-        bucket = self.state.roster.waiting.rows[int(self.ranking.row[entry])]
-        job = self.state.roster.find(next(bucket.uids()))
+    def _late_s(self, job: JobRecord, late_s: Floats) -> float:
+        """Return in how many seconds the job would very likely have ended if it started now."""
         learned = float(late_s[job.model, bin_of(job.attained_s)])
         return learned if job.time_limit_s is None else min(learned, job.time_limit_s)
 

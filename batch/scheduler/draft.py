@@ -87,6 +87,7 @@ class Draft:
         """Return how many members of a sweep have places, with what this decision started."""
         allowed = sweep.allowed or 0
         return sweep.placed + allowed - self._group_left.get(sweep.uid, allowed)
+
     def all_free(self, pool: int, kind: int) -> int:
         """Return how many chips of the kind are free on the nodes of the pool together."""
         free = self._all_free.get((pool, kind))
@@ -139,11 +140,12 @@ class Draft:
 
     def hold(self, profile: Profile, pool: int, nodes: Ints) -> bool:
         """Keep on each of `nodes` as much of a bundle as is free from everything else. Returns whether any is."""
+        return self.hold_chips(pool, nodes, (profile.shape.gpus, profile.shape.cpus))
+
+    def hold_chips(self, pool: int, nodes: Ints, most: tuple[Ints | int, Ints | int]) -> bool:
+        """Keep on each of `nodes` what is free, at `most` so many accelerators and CPUs. Returns whether any is."""
         some = False
-        for free, held, wanted in (
-            (self.free_gpus[pool], self.held_gpus[pool], profile.shape.gpus),
-            (self.free_cpus[pool], self.held_cpus[pool], profile.shape.cpus),
-        ):
+        for free, held, wanted in zip(*self._kinds(pool), most, strict=True):
             kept = np.minimum(np.maximum(free[nodes], 0), wanted)
             free[nodes] -= kept
             held[nodes] += kept
@@ -151,19 +153,27 @@ class Draft:
         self._note_change(pool)
         return some
 
+    def _kinds(self, pool: int) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
+        """Return what is free and what is held on the pool's nodes, of accelerators and of CPUs each."""
+        return (self.free_gpus[pool], self.free_cpus[pool]), (self.held_gpus[pool], self.held_cpus[pool])
+
     def anything_free(self, profile: Profile) -> bool:
         """Say whether any pool that could hold the profile has any chip of its kind free."""
         hosts = self.state.hosts.pools(profile.number)
         return any(self.most_free(pool)[profile.kind] > 0 for pool in hosts)
 
-    def unhold(self, pool: int, nodes: Ints) -> None:
-        """Let what is held on `nodes` be used by others after all (backfill that will be gone in time)."""
-        self.free_gpus[pool][nodes] += self.held_gpus[pool][nodes]
-        self.free_cpus[pool][nodes] += self.held_cpus[pool][nodes]
-        self.held_gpus[pool][nodes] = 0
-        self.held_cpus[pool][nodes] = 0
+    def unhold(self, pool: int, nodes: Ints) -> tuple[Ints, Ints]:
+        """Let what is held on `nodes` be used by others after all (backfill that will be gone in time).
+
+        Returns how many accelerators and CPUs were held on each, for whoever holds them again.
+        """
+        before = self.held_gpus[pool][nodes], self.held_cpus[pool][nodes]
+        for free, held in zip(*self._kinds(pool), strict=True):
+            free[nodes] += held[nodes]
+            held[nodes] = 0
         self._note_change(pool)
         self._failed.clear()
+        return before
 
 
 def _joined(columns: Sequence[Ints]) -> Ints:

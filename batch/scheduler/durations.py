@@ -19,6 +19,7 @@ class Durations:
         self._cells: list[int] = []
         self._entered: list[Floats] = []
         self._ended: list[Floats] = []
+        self._ends: list[tuple[int, int]] = []
         self._tables: dict[float, Floats] = {}
         self._as_of = (-1, -1)
 
@@ -36,20 +37,29 @@ class Durations:
         return number
 
     def end(self, model: int, run_s: float) -> None:
-        """Learn that a job ran `run_s` in all."""
-        last = bin_of(run_s)
-        self._entered[model][: last + 1] += 1
-        self._ended[model][last] += 1
+        """Learn that a job ran `run_s` in all, from the learner's next rebuild on."""
+        self._count()
+        self._ends.append((model, bin_of(run_s)))
 
     def remaining_s(self, quantile: float) -> Floats:
         """Return remaining times as `learner.remaining_quantiles`, [models, bins], as of the learner's last rebuild."""
-        as_of = (self._learner.version, len(self._cells))
-        if as_of != self._as_of:
-            self._as_of = as_of
-            self._tables = {}
+        self._count()
         if quantile not in self._tables:
             self._tables[quantile] = remaining_quantiles(self._hazards(), quantile)
         return self._tables[quantile]
+
+    def _count(self) -> None:
+        """Count the ends before the learner's last rebuild, and no others: nothing depends on who asks when."""
+        as_of = (self._learner.version, len(self._cells))
+        if as_of == self._as_of:
+            return
+        if as_of[0] != self._as_of[0]:
+            for model, last in self._ends:
+                self._entered[model][: last + 1] += 1
+                self._ended[model][last] += 1
+            self._ends.clear()
+        self._as_of = as_of
+        self._tables = {}
 
     def _hazards(self) -> Floats:
         if not self._cells:

@@ -80,13 +80,16 @@ class Ranges:
 
 @dataclass(frozen=True, slots=True)
 class RecalledSweep:
-    """A sweep that was over and has left the memory: how each of its members had ended, by uid."""
+    """A sweep that was over and has left the memory.
+
+    `members` has by uid how each had ended, and its specification, with what was changed of it alone.
+    """
 
     uid: int
     first_uid: int
     spec: SweepSpec
     since_s: float
-    outcomes: Mapping[int, str]
+    members: Mapping[int, tuple[str, JobSpec]]
 
 
 @dataclass(slots=True)

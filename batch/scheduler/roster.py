@@ -188,8 +188,10 @@ class Roster:
     def recall_sweep(self, found: RecalledSweep) -> None:
         """A sweep that was forgotten exists again, with all its members over."""
         sweep = self._add_sweep(found.uid, found.first_uid, found.spec, found.since_s)
-        for uid, outcome in found.outcomes.items():
-            self.touch(uid).outcome = outcome
+        for uid, (outcome, spec) in found.members.items():
+            job = self.touch(uid)
+            job.outcome = outcome
+            job.tier, job.time_limit_s, job.deadline_s = spec.tier, spec.time_limit_s, spec.deadline_s
             self._outcomes[uid] = outcome == "succeeded"
             sweep.count_end(outcome, 1)
 

@@ -51,3 +51,17 @@ def test_a_sweep_that_was_over_before_a_restart_runs_again_within_its_limit(tmp_
             agent.sync()
         [grant] = agent.take()
         assert grant.id == after
+
+
+def test_what_was_changed_of_one_member_holds_when_its_sweep_runs_again_after_a_restart(tmp_path: Path) -> None:
+    template = {"kind": "command", "payload": {"command": ["true"]}, "held": True}
+    with serving(tmp_path) as served:
+        swept = served.json("POST", "/v1/sweeps", {"template": template, "axes": [["a", ["1", "2"]]]})["id"]
+        served.json("POST", f"/v1/jobs/{swept}.0/set", {"tier": "flex"})
+        served.json("POST", f"/v1/jobs/{swept}/cancel", {})
+    with serving(tmp_path) as served:
+        agent = FakeAgent(served, nodes=1, cpus=1)
+        agent.sync()
+        served.json("POST", f"/v1/jobs/{swept}/requeue", {})
+        [grant] = agent.take()
+        assert grant.id == f"{swept}.1"

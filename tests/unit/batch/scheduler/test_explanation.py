@@ -5,6 +5,7 @@ from fixtures_scheduler import START_S, Dependency, Fleet, Tier
 
 from batch import events
 from batch.errors import NotFoundError
+from batch.model import JobSpec, Shape
 from batch.scheduler import CODES, PolicyConfig, fair_share, why
 
 
@@ -211,3 +212,23 @@ def test_who_is_ahead_is_as_many_as_the_place_says_also_in_a_sweep_at_its_limit(
     answer = why(queue.state, first + 4, queue.now_s)
     assert (answer.reason.code, answer.place) == ("sweep_limit", 3)
     assert answer.ahead == (first + 2, first + 3)
+
+
+def test_backfill_behind_one_gang_does_not_let_go_of_what_another_holds() -> None:
+    """Nobody held it then and nobody got it, and whoever could use it was told that it starts next."""
+    queue = fleet(nodes=2)
+
+    def submit(gpus: int, cpus: int, nodes: int = 1, **about: object) -> int:
+        uid = len(queue.specs) + 1
+        spec = JobSpec(kind="command", payload={}, shape=Shape(nodes, gpus, cpus), **about)  # type: ignore[arg-type]
+        queue.specs[uid] = spec
+        queue.apply(events.JobSubmitted(time_s=queue.now_s, uid=uid, spec=spec))
+        return uid
+
+    submit(1, 30, preemptible=False)
+    queue.act()
+    submit(0, 40, nodes=2, tier=Tier.INTERACTIVE)  # on its first node 34 are free
+    submit(7, 1, nodes=2)  # its accelerators are free, and of CPUs none beside the others'
+    brief, long = submit(2, 1, tier=Tier.FLEX, time_limit_s=60.0), submit(2, 1, tier=Tier.FLEX)
+    assert [action.uid for action in queue.decide()] == [brief]
+    assert code(queue, long) == "reserved"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from batch.scheduler.durations import Durations
 from batch.scheduler.learner import EDGES_S, NUM_BINS, Learner, bin_of, bins_of, gittins, remaining_quantiles
 
 
@@ -89,3 +90,25 @@ def test_teams_that_come_later_know_what_everybody_taught() -> None:
         learner.end(0, 0)
     learner.grow(2)
     assert learner.rates[5, 0] > 1 / 120
+
+
+def test_durations_are_those_of_the_last_rebuild_whoever_asked_when() -> None:
+    """Else a question between two decisions changes the second."""
+
+    def learned(asked: bool) -> list[list[float]]:
+        learner = Learner(10.0)
+        learner.grow(1)
+        durations = Durations(learner, 10.0)
+        model, found = durations.model(0, "", 0), []
+        for _ in range(2):
+            if asked:
+                durations.remaining_s(0.5)
+            learner.enter(0, -1, bin_of(100.0))
+            learner.end(0, bin_of(100.0))
+            durations.end(model, 100.0)
+            found.append(durations.remaining_s(0.5)[model].tolist())
+            learner.rebuild()
+        return found
+
+    assert learned(asked=True) == learned(asked=False)
+    assert learned(asked=True)[0] != learned(asked=True)[1]
