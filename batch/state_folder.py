@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class ControllerRecord:
     started_s: float
     process: str = ""
     host: str = ""
+
+
+_RECORD_FIELDS = tuple(field.name for field in fields(ControllerRecord))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class StateFolder:
         """Return what the controller that serves, or served last, wrote; None when there was none."""
         try:
             raw: dict[str, Any] = json.loads(self.record_path.read_text())
-            return ControllerRecord(**raw)
+            # A controller of a later version may say more than we know.
+            return ControllerRecord(**{name: raw[name] for name in _RECORD_FIELDS if name in raw})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:

@@ -1,10 +1,11 @@
 """`up`, `submit` that starts a controller, `down`: real processes, on loopback, in a folder of their own."""
 
 import errno
+import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,7 +15,7 @@ from fixtures_controller import DEADLINE_S, wait_until
 
 from batch.agent.process_identity import ProcessIdentity
 from batch.errors import ControllerError
-from batch.state_folder import StateFolder
+from batch.state_folder import ControllerRecord, StateFolder
 from scripts.embedded import agent_pid, start_controller, stop_controller
 
 
@@ -69,6 +70,18 @@ def test_several_starts_at_once_are_one(home: StateFolder) -> None:
     for thread in threads:
         thread.join(DEADLINE_S)
     assert (len(records), len({record.pid for record in records})) == (3, 1)
+
+
+def test_a_record_of_a_later_version_is_read_and_a_torn_one_is_not(home: StateFolder) -> None:
+    home.create()
+    record = ControllerRecord(url="http://127.0.0.1:1", pid=1, database="x.db", started_s=0.0)
+    home.record_path.write_text(json.dumps({**asdict(record), "region": "later"}))
+    assert home.record() == record
+    for torn in ('{"url": "x"}', "[]", "{"):
+        home.record_path.write_text(torn)
+        with pytest.raises(ControllerError, match="is damaged"):
+            home.record()
+    home.record_path.unlink()
 
 
 def test_a_controller_that_cannot_start_says_why(home: StateFolder) -> None:
