@@ -168,3 +168,15 @@ class Fleet:
 
 
 __all__ = ["START_S", "Cause", "Dependency", "Fleet", "Shape", "Tier"]
+
+
+def fleet(nodes: int = 1, policy: PolicyConfig | None = None, **about: object) -> Fleet:
+    """Return a fleet with one pool."""
+    made = Fleet(policy or PolicyConfig())
+    made.pool(nodes=nodes, **about)  # type: ignore[arg-type]
+    return made
+
+
+def placed(actions: list[Place | Preempt]) -> list[int]:
+    """Return the jobs that start."""
+    return [action.uid for action in actions if isinstance(action, Place)]

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -39,34 +40,33 @@ def test_what_is_written_in_one_turn_is_sent_as_one(pieces: list[bytes]) -> None
     assert asyncio.run(turns()) == [b"".join(pieces)] * 2
 
 
-def test_what_was_written_is_sent_before_the_connection_is_closed() -> None:
+def _after(act: Callable[[WholeWrites, Recorded], None]) -> list[bytes | str]:
+    """Return what was done with a transport when the turn in which `act` is called has ended."""
+
     async def turn() -> list[bytes | str]:
         transport = Recorded()
-        writes = WholeWrites(transport, asyncio.get_running_loop())
-        writes.write(b"refused")
-        writes.close()
+        act(WholeWrites(transport, asyncio.get_running_loop()), transport)
         await asyncio.sleep(0)
         return transport.done
 
-    assert asyncio.run(turn()) == [b"refused", "closed"]
+    return asyncio.run(turn())
+
+
+def test_what_was_written_is_sent_before_the_connection_is_closed() -> None:
+    def refuse(writes: WholeWrites, _: Recorded) -> None:
+        writes.write(b"refused")
+        writes.close()
+
+    assert _after(refuse) == [b"refused", "closed"]
 
 
 def test_nothing_is_sent_to_whoever_has_gone_meanwhile() -> None:
-    async def turn() -> list[bytes | str]:
-        transport = Recorded()
-        writes = WholeWrites(transport, asyncio.get_running_loop())
+    def answer_late(writes: WholeWrites, transport: Recorded) -> None:
         writes.write(b"late")
         transport.close()
-        await asyncio.sleep(0)
-        return transport.done
 
-    assert asyncio.run(turn()) == ["closed"]
+    assert _after(answer_late) == ["closed"]
 
 
 def test_all_else_is_the_transports() -> None:
-    async def turn() -> list[bytes | str]:
-        transport = Recorded()
-        WholeWrites(transport, asyncio.get_running_loop()).pause_reading()
-        return transport.done
-
-    assert asyncio.run(turn()) == ["paused"]
+    assert _after(lambda writes, _: writes.pause_reading()) == ["paused"]
